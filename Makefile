@@ -1,0 +1,70 @@
+# The four things to do here: make demo, make test, make check, make bench. Each sets up what it needs in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch])
+CSRC := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
+C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
+C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
+BUILD := build/check
+COMPILERS := gcc $(shell command -v clang)
+
+.PHONY: demo test check bench lint typecheck c-warnings c-sanitize clean
+
+demo: $(VENV)/.run
+	$(BIN)/paygo demo --output demo
+
+test: $(VENV)/.test
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+check: lint typecheck c-warnings c-sanitize
+
+bench: $(VENV)/.test
+	$(BIN)/pytest bench --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds -p no:xdist
+
+lint: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: $(VENV)/.check
+	$(BIN)/mypy
+
+# Every C file of ours under gcc, and under clang where it is installed (in CI it must be).
+c-warnings:
+	@mkdir -p $(BUILD)
+	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
+	@for compiler in $(COMPILERS); do \
+	  for file in $(CSRC) $(wildcard tests/c/*.c); do \
+	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
+	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
+	done
+	@command -v clang >/dev/null || echo "clang is not installed: checked with gcc only"
+
+# The C unit tests under address and undefined-behaviour sanitizers.
+c-sanitize:
+	@mkdir -p $(BUILD)
+	@for compiler in $(COMPILERS); do for test in $(wildcard tests/c/test_*.c); do \
+	  $$compiler $(C_WARNINGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
+	    $(CSRC) $$test -o $(BUILD)/c-test || exit 1; \
+	  $(BUILD)/c-test || exit 1; echo "$$compiler: $$test passed under sanitizers"; \
+	done; done
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/pip $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,check]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info */*.so */_native.c

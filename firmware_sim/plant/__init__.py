@@ -1,0 +1,1 @@
+"""What the firmware is wired to: panel, battery, lamp."""

@@ -1,0 +1,1 @@
+"""The cable: drives control units, real or simulated, over anything that pyserial opens."""

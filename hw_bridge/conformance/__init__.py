@@ -1,0 +1,1 @@
+"""The test procedures that a control unit must pass, as data."""

@@ -1,0 +1,91 @@
+"""Builds paygo_core._native, the C core as Python sees it (cffi, API mode, stable ABI)."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+CSRC = Path("paygo_core/csrc")
+SOURCES = [str(CSRC / name) for name in ("siphash.c", "chain.c", "digits.c", "codec.c", "unit.c")]
+
+# What firmware_sim's extension repeats, since it embeds the brain.
+CODEC_CDEF = """
+typedef enum { PAYGO_STANDARD = 9, PAYGO_EXTENDED = 12, ... } paygo_form;
+typedef enum { PAYGO_ADD_TIME, PAYGO_SET_TIME, PAYGO_DISABLE_PAYG, PAYGO_COUNTER_SYNC, PAYGO_INVALID,
+               PAYGO_ALREADY_USED, ... } paygo_token_type;
+typedef enum { PAYGO_REASON_ACCEPTED, ... } paygo_reason;
+typedef struct {
+    uint8_t secret_key[16];
+    uint32_t starting_code;
+    uint16_t max_count;
+    uint16_t max_jump;
+    uint16_t max_sync_jump;
+    uint8_t older_window;
+    uint8_t time_divider;
+    bool restricted_digits;
+    bool strict_waits;
+} paygo_config;
+typedef struct { uint16_t count; uint16_t floor; uint32_t used; } paygo_window;
+typedef struct {
+    paygo_window window;
+    uint64_t clock;
+    uint64_t active_until;
+    uint64_t wait_until;
+    uint8_t wrong_entries;
+    bool unlocked;
+} paygo_unit;
+"""
+
+CDEF = (
+    CODEC_CDEF
+    + """
+typedef struct { uint64_t k0; uint64_t k1; } paygo_key;
+paygo_key paygo_key_load(const uint8_t bytes[16]);
+uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length);
+
+uint64_t paygo_chain_next(const paygo_key *key, paygo_form form, uint64_t code);
+uint32_t paygo_default_starting_code(const uint8_t secret_key[16]);
+
+uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char *text);
+
+typedef struct {
+    paygo_token_type type;
+    paygo_reason reason;
+    uint32_t value;
+    uint16_t count;
+    paygo_window window;
+} paygo_verdict;
+paygo_window paygo_window_at(uint16_t count);
+bool paygo_value_allowed(paygo_form form, uint32_t value);
+uint16_t paygo_next_count(const paygo_config *config, uint16_t count, paygo_token_type type);
+uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
+bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
+paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
+                           size_t length);
+
+typedef struct {
+    paygo_verdict verdict;
+    uint64_t wait_seconds;
+    uint64_t seconds_left;
+} paygo_answer;
+void paygo_unit_init(paygo_unit *unit, uint16_t count);
+void paygo_unit_tick(paygo_unit *unit, uint64_t now);
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                              size_t length);
+bool paygo_unit_active(const paygo_unit *unit);
+uint64_t paygo_unit_seconds_left(const paygo_unit *unit);
+uint64_t paygo_unit_wait_left(const paygo_unit *unit);
+void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t *bytes);
+bool paygo_unit_load(paygo_unit *unit, const uint8_t *bytes);
+"""
+)
+
+ffibuilder = FFI()
+ffibuilder.cdef(CDEF)
+ffibuilder.set_source(
+    "paygo_core._native",
+    '#include "unit.h"\n',
+    sources=SOURCES,
+    include_dirs=[str(CSRC)],
+    depends=[str(path) for path in sorted(CSRC.glob("*.h"))],
+    extra_compile_args=["-std=c99", "-O2"],
+)

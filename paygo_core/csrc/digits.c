@@ -1,0 +1,56 @@
+/* Tokens as text, in either digit set. */
+#include "digits.h"
+
+uint8_t paygo_digits_length(paygo_form form, bool restricted)
+{
+    if (restricted) {
+        return form == PAYGO_STANDARD ? 15 : 20;
+    }
+    return (uint8_t)form;
+}
+
+uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char text[PAYGO_MAX_DIGITS])
+{
+    const uint8_t length = paygo_digits_length(form, restricted);
+    uint8_t i = length;
+    while (i > 0) {
+        i--;
+        if (restricted) {
+            text[i] = (char)('1' + (char)(token & 3U));
+            token >>= 2;
+        } else {
+            text[i] = (char)('0' + (char)(token % 10U));
+            token /= 10U;
+        }
+    }
+    return length;
+}
+
+paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const char *text, size_t length,
+                                      uint64_t *token)
+{
+    uint64_t value = 0;
+    size_t i;
+    if (length != paygo_digits_length(form, restricted)) {
+        return PAYGO_DIGITS_LENGTH;
+    }
+    for (i = 0; i < length; i++) {
+        const char digit = text[i];
+        if (restricted) {
+            if (digit < '1' || digit > '4') {
+                return PAYGO_DIGITS_SET;
+            }
+            value = (value << 2) | (uint64_t)(digit - '1');
+        } else {
+            if (digit < '0' || digit > '9') {
+                return PAYGO_DIGITS_SET;
+            }
+            value = value * 10U + (uint64_t)(digit - '0');
+        }
+    }
+    if (value > paygo_largest_code(form)) {
+        return PAYGO_DIGITS_RANGE;
+    }
+    *token = value;
+    return PAYGO_DIGITS_TOKEN;
+}

@@ -1,0 +1,155 @@
+/* The PAYG brain: rules T22 and T26 to T37. */
+#include "unit.h"
+
+#include "bytes.h"
+
+#define SECONDS_PER_DAY UINT64_C(86400)
+#define LONGEST_WAIT_MINUTES 512U
+#define LAYOUT 1U
+
+void paygo_unit_init(paygo_unit *unit, uint16_t count)
+{
+    unit->window = paygo_window_at(count);
+    unit->clock = 0;
+    unit->active_until = 0;
+    unit->wait_until = 0;
+    unit->wrong_entries = 0;
+    unit->unlocked = false;
+}
+
+void paygo_unit_tick(paygo_unit *unit, uint64_t now)
+{
+    if (now > unit->clock) {
+        unit->clock = now;
+    }
+}
+
+bool paygo_unit_active(const paygo_unit *unit)
+{
+    return unit->unlocked || unit->active_until > unit->clock;
+}
+
+uint64_t paygo_unit_seconds_left(const paygo_unit *unit)
+{
+    if (unit->unlocked) {
+        return PAYGO_FOR_EVER;
+    }
+    return unit->active_until > unit->clock ? unit->active_until - unit->clock : 0;
+}
+
+uint64_t paygo_unit_wait_left(const paygo_unit *unit)
+{
+    return unit->wait_until > unit->clock ? unit->wait_until - unit->clock : 0;
+}
+
+/* T32, T33: the wait after the k-th wrong entry in a row, in seconds. */
+static uint64_t wait_after(uint8_t wrong_entries, bool strict)
+{
+    const unsigned lenient_entries = strict ? 0 : 2;
+    unsigned doublings;
+    if (wrong_entries <= lenient_entries) {
+        return 0;
+    }
+    doublings = wrong_entries - (strict ? 1U : 2U);
+    return (doublings < 9 ? (uint64_t)1 << doublings : LONGEST_WAIT_MINUTES) * 60U;
+}
+
+/* T26 to T30. */
+static void apply(paygo_unit *unit, const paygo_config *config, const paygo_verdict *verdict)
+{
+    const uint64_t seconds = verdict->value * SECONDS_PER_DAY / config->time_divider;
+    switch (verdict->type) {
+    case PAYGO_ADD_TIME:
+        if (unit->active_until < unit->clock) {
+            unit->active_until = unit->clock;
+        }
+        unit->active_until += seconds;
+        break;
+    case PAYGO_SET_TIME:
+        unit->active_until = unit->clock + seconds;
+        unit->unlocked = false;
+        break;
+    case PAYGO_DISABLE_PAYG:
+        unit->unlocked = true;
+        break;
+    case PAYGO_COUNTER_SYNC:
+    case PAYGO_INVALID:
+    case PAYGO_ALREADY_USED:
+    default:
+        break;
+    }
+}
+
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                              size_t length)
+{
+    paygo_answer answer;
+    paygo_verdict *verdict = &answer.verdict;
+    uint64_t token;
+    const paygo_digits_result form =
+        paygo_digits_read(PAYGO_STANDARD, config->restricted_digits, text, length, &token);
+    const bool entry = form == PAYGO_DIGITS_TOKEN || form == PAYGO_DIGITS_RANGE; /* T22: the rest is no entry */
+    paygo_unit_tick(unit, now);
+    if (entry && paygo_unit_wait_left(unit) > 0) {
+        verdict->type = PAYGO_INVALID;
+        verdict->reason = PAYGO_REASON_WAITING;
+        verdict->value = 0;
+        verdict->count = 0;
+        verdict->window = unit->window;
+    } else {
+        *verdict = paygo_decode(config, &unit->window, PAYGO_STANDARD, text, length);
+        if (entry && verdict->type == PAYGO_INVALID) {
+            if (unit->wrong_entries < 255) {
+                unit->wrong_entries++;
+            }
+            unit->wait_until = unit->clock + wait_after(unit->wrong_entries, config->strict_waits);
+        } else if (verdict->reason == PAYGO_REASON_ACCEPTED) {
+            unit->window = verdict->window;
+            unit->wrong_entries = 0;
+            apply(unit, config, verdict);
+        }
+    }
+    answer.wait_seconds = paygo_unit_wait_left(unit);
+    answer.seconds_left = paygo_unit_seconds_left(unit);
+    return answer;
+}
+
+void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t bytes[PAYGO_UNIT_BYTES])
+{
+    const uint64_t wake = unit->clock + ahead;
+    const uint64_t wait = paygo_unit_wait_left(unit);
+    bytes = paygo_put(bytes, LAYOUT, 1);
+    bytes = paygo_put(bytes, unit->unlocked ? 1 : 0, 1);
+    bytes = paygo_put(bytes, unit->wrong_entries, 1);
+    bytes = paygo_put(bytes, 0, 1);
+    bytes = paygo_put(bytes, unit->window.count, 2);
+    bytes = paygo_put(bytes, unit->window.floor, 2);
+    bytes = paygo_put(bytes, unit->window.used, 4);
+    bytes = paygo_put(bytes, wake, 8);
+    bytes = paygo_put(bytes, unit->active_until, 8);
+    (void)paygo_put(bytes, wait > 0 ? wake + wait : 0, 8);
+}
+
+bool paygo_unit_load(paygo_unit *unit, const uint8_t bytes[PAYGO_UNIT_BYTES])
+{
+    uint64_t layout, unlocked, wrong_entries, zero, count, floor, used;
+    bytes = paygo_get(bytes, &layout, 1);
+    bytes = paygo_get(bytes, &unlocked, 1);
+    bytes = paygo_get(bytes, &wrong_entries, 1);
+    bytes = paygo_get(bytes, &zero, 1);
+    bytes = paygo_get(bytes, &count, 2);
+    bytes = paygo_get(bytes, &floor, 2);
+    bytes = paygo_get(bytes, &used, 4);
+    if (layout != LAYOUT || unlocked > 1 || zero != 0 || floor > count) {
+        return false;
+    }
+    unit->unlocked = unlocked == 1;
+    unit->wrong_entries = (uint8_t)wrong_entries;
+    unit->window.count = (uint16_t)count;
+    unit->window.floor = (uint16_t)floor;
+    unit->window.used = (uint32_t)used;
+    bytes = paygo_get(bytes, &unit->clock, 8);
+    bytes = paygo_get(bytes, &unit->active_until, 8);
+    (void)paygo_get(bytes, &unit->wait_until, 8);
+    return true;
+}

@@ -1,0 +1,62 @@
+/*
+ * The PAYG brain of a control unit: waits, tokens, counts, credit and unlock. Time is a parameter.
+ *
+ * The caller keeps one paygo_unit and one paygo_config per device, stores the unit's bytes before it acts on an
+ * accepted token, and gives every call the seconds of a clock that runs while the unit is powered. A clock that goes
+ * backwards is held: credit does not grow and a wait does not shrink (T36).
+ */
+#ifndef PAYGO_UNIT_H
+#define PAYGO_UNIT_H
+
+#include "codec.h"
+
+/* paygo_unit_seconds_left of a unit that was unlocked for good. */
+#define PAYGO_FOR_EVER UINT64_MAX
+
+/* Size of the serialised state. */
+#define PAYGO_UNIT_BYTES 36U
+
+typedef struct {
+    paygo_window window;
+    uint64_t clock;        /* s, the highest time that was seen */
+    uint64_t active_until; /* s, on the same clock */
+    uint64_t wait_until;   /* s, on the same clock */
+    uint8_t wrong_entries; /* INVALID entries in a row, held at 255 */
+    bool unlocked;         /* PAYG is disabled: active for ever */
+} paygo_unit;
+
+typedef struct {
+    paygo_verdict verdict;
+    uint64_t wait_seconds; /* until the next entry is looked at; 0 when none runs */
+    uint64_t seconds_left; /* credit after the entry, or PAYGO_FOR_EVER */
+} paygo_answer;
+
+/* A unit fresh from the factory: no credit, provisioned at this count, its clock at 0. */
+void paygo_unit_init(paygo_unit *unit, uint16_t count);
+
+/* Moves the clock on. `now` in seconds; a value below the unit's clock changes nothing. */
+void paygo_unit_tick(paygo_unit *unit, uint64_t now);
+
+/* An entry of `length` characters at `now`, judged and applied (T22, T26 to T35). */
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                              size_t length);
+
+/* Whether the customer may have light, by credit alone. */
+bool paygo_unit_active(const paygo_unit *unit);
+
+/* Credit in seconds, 0 when there is none, PAYGO_FOR_EVER when unlocked. */
+uint64_t paygo_unit_seconds_left(const paygo_unit *unit);
+
+/* Seconds until an entry is looked at again, 0 when no wait runs. */
+uint64_t paygo_unit_wait_left(const paygo_unit *unit);
+
+/*
+ * Serialises the unit as it shall wake up after a power cut: its clock `ahead` seconds further on, so that a cut gains
+ * no credit, and what is left of a wait unshortened (T36).
+ */
+void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t bytes[PAYGO_UNIT_BYTES]);
+
+/* The reverse. Returns false, and leaves the unit alone, when the bytes cannot be a stored unit. */
+bool paygo_unit_load(paygo_unit *unit, const uint8_t bytes[PAYGO_UNIT_BYTES]);
+
+#endif

@@ -1,0 +1,38 @@
+"""What can go wrong, and the exit status that the shell makes of it."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """Anything that we foresaw: one sentence that says what and where, and a hint that says what would be right."""
+
+    exit_status = 1
+
+    def __init__(self, cause: str, hint: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.hint = hint
+
+
+class PaygoError(Problem, ValueError):
+    """A wrong argument, file or configuration."""
+
+    exit_status = 2
+
+
+class DeviceError(Problem):
+    """The unit refused, answered nonsense, or failed a check."""
+
+    exit_status = 1
+
+
+class PortError(Problem):
+    """The port is missing, busy, denied, or vanished."""
+
+    exit_status = 3
+
+
+class NoAnswerError(Problem):
+    """The unit did not answer in time."""
+
+    exit_status = 4

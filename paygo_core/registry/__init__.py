@@ -1,0 +1,1 @@
+"""Which devices exist, their keys and their counts."""

@@ -1,0 +1,135 @@
+"""What every `paygo` command shares: exit statuses, --json and --debug, one-sentence errors, configuration files."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from paygo_core.errors import PaygoError, Problem
+from paygo_core.redact import mask_secrets
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Status(IntEnum):
+    """Exit statuses, the same for every command."""
+
+    PASSED = 0
+    FAILED = 1
+    WRONG_USE = 2
+    BLOCKED = 3
+    NO_ANSWER = 4
+    DEFECT = 70
+    INTERRUPTED = 130
+
+
+def output_options(command: Command) -> Command:
+    """Adds --json and --debug. The command sees only `as_json`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, one object a line.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error; secrets stay masked.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, debug: bool, as_json: bool, **kwargs: Any) -> Any:
+        meta = click.get_current_context().find_root().meta
+        meta["paygo.debug"] = debug
+        meta["paygo.json"] = as_json
+        return command(*args, as_json=as_json, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def emit(record: Mapping[str, Any]) -> None:
+    """One JSON object on one line of standard output."""
+    click.echo(json.dumps(record, separators=(",", ":"), default=str))
+
+
+def note(text: str) -> None:
+    """A line for people, on standard error."""
+    click.echo(text, err=True)
+
+
+def load_configuration() -> dict[str, Any]:
+    """Defaults for options from the user directory's paygo.toml, overridden by ./paygo.toml."""
+    merged: dict[str, Any] = {}
+    for path in (Path(click.get_app_dir("paygo")) / "paygo.toml", Path("paygo.toml")):
+        try:
+            loaded = tomllib.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise PaygoError(f"{path}: {error}", "the configuration is a TOML file with a table for each group") from None
+        _merge(merged, loaded)
+    return merged
+
+
+def _merge(target: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    for name, value in extra.items():
+        old = target.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
+        else:
+            target[name] = value
+
+
+def _report(meta: Mapping[str, Any], status: int, cause: str, hint: str) -> int:
+    cause, hint = mask_secrets(cause), mask_secrets(hint)
+    if meta.get("paygo.json"):
+        note(json.dumps({"error": cause, "hint": hint, "status": int(status)}))
+    else:
+        note(f"paygo: {cause}" + (f" ({hint})" if hint else ""))
+    if meta.get("paygo.debug"):
+        note(mask_secrets(traceback.format_exc()))
+    return int(status)
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def run(command: click.Command, arguments: list[str] | None = None) -> int:
+    """Runs a command line and returns its exit status. Every problem becomes one sentence on standard error."""
+    signal.signal(signal.SIGTERM, _stop)  # so that owners close their ports and files
+    meta: dict[str, Any] = {
+        "paygo.json": "--json" in (arguments if arguments is not None else sys.argv),
+        "paygo.debug": "--debug" in (arguments if arguments is not None else sys.argv),
+    }
+    try:
+        result = command.main(
+            args=arguments, prog_name="paygo", standalone_mode=False, default_map=load_configuration()
+        )
+        sys.stdout.flush()
+    except click.Abort:
+        note("paygo: interrupted")
+        return Status.INTERRUPTED
+    except KeyboardInterrupt:
+        note("paygo: interrupted")
+        return Status.INTERRUPTED
+    except click.UsageError as error:
+        where = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+        return _report(meta, Status.WRONG_USE, error.format_message().rstrip("."), where.lstrip("; "))
+    except click.ClickException as error:
+        return _report(meta, Status.WRONG_USE, error.format_message(), "")
+    except Problem as problem:
+        return _report(meta, problem.exit_status, problem.cause, problem.hint)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.PASSED
+    except Exception as error:
+        hint = "a defect of ours: please report it with what --debug prints"
+        return _report(meta, Status.DEFECT, f"{type(error).__name__}: {error}", hint)
+    return int(result) if isinstance(result, int) else Status.PASSED

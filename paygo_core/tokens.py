@@ -1,0 +1,338 @@
+"""Tokens: device configurations, making tokens and judging them. Rules (T1 …) are in docs/token-rules.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum, IntEnum
+from fractions import Fraction
+from typing import Any
+
+from paygo_core._native import ffi, lib
+from paygo_core.errors import PaygoError
+
+LARGEST_STARTING_CODE = 999_999_999
+LARGEST_COUNT = 65_535
+LARGEST_UNITS = 995
+LARGEST_EXTENDED_VALUE = 999_999
+LARGEST_OLDER_WINDOW = 31
+COMMAND_VALUES = range(996, 1000)
+"""Values that no ADD_TIME or SET_TIME may carry: reserved, reserved, DISABLE_PAYG, COUNTER_SYNC (T8, T9)."""
+
+Days = int | float | Decimal | Fraction
+
+
+class TokenType(IntEnum):
+    """What a token does, in the numbers that the whole ecosystem uses."""
+
+    ADD_TIME = 1
+    SET_TIME = 2
+    DISABLE_PAYG = 3
+    """Unlocks the unit for good."""
+    COUNTER_SYNC = 4
+    INVALID = 10
+    ALREADY_USED = 11
+
+
+class Reason(str, Enum):
+    """Why a token got its type."""
+
+    ACCEPTED = "accepted"
+    LENGTH = "wrong length"
+    DIGITS = "wrong digit set"
+    RANGE = "beyond the largest code"
+    RESERVED = "reserved value"
+    NO_MATCH = "no matching count within the windows"
+    USED = "used before"
+    OLDER_THAN_SET = "older than a set-time, unlock, sync or the provisioning"
+    TOO_OLD = "older than the window for late add-time tokens"
+    OVERTAKEN = "a set-time, unlock or sync below the last count"
+    WAITING = "entered during the wait after wrong entries"
+
+
+REASONS = tuple(Reason)
+"""In the order of the C core's paygo_reason."""
+
+
+def parse_key(text: str) -> bytes:
+    """The 16 bytes of a secret key written as 32 hexadecimal characters (T1). The error never shows the key."""
+    stripped = text.strip()
+    if re.fullmatch(r"[0-9A-Fa-f]*", stripped) is None:
+        raise PaygoError(
+            "the secret key has characters that are not hexadecimal",
+            "a secret key is 32 characters, 0-9 and a-f, without spaces",
+        )
+    if len(stripped) != 32:
+        raise PaygoError(
+            f"the secret key has {len(stripped)} characters", "a secret key is exactly 32 hexadecimal characters"
+        )
+    return bytes.fromhex(stripped)
+
+
+def _checked_int(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise PaygoError(f"{name} is a {type(value).__name__}", f"{name} is an integer from {low} to {high}")
+    number = int(value.__index__())
+    if not low <= number <= high:
+        raise PaygoError(f"{name} {number} is out of range", f"{name} lies between {low} and {high}")
+    return number
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """What identifies a device and bounds what it accepts.
+
+    secret_key: 16 bytes (T1), never shown. starting_code: 1 … 999 999 999; None derives it from the key (T4).
+    time_divider: units a day, 1 … 255. restricted_digit_set: the keypad has only 1 to 4 (T21).
+    max_jump, max_sync_jump: how far above the last count a token may lie (T12). older_window: how far below it an
+    unused add-time token may lie, 0 … 31 (T14). max_count: the model's last usable count (T10).
+    Raises PaygoError for anything out of range.
+    """
+
+    secret_key: bytes = field(repr=False)
+    starting_code: int = None  # type: ignore[assignment]  # None only until __post_init__ derives it
+    time_divider: int = 1
+    restricted_digit_set: bool = False
+    max_jump: int = 64
+    max_sync_jump: int = 100
+    older_window: int = 16
+    max_count: int = LARGEST_COUNT
+    native: Any = field(init=False, repr=False, compare=False)
+    """The C core's paygo_config, for this package alone."""
+
+    def __post_init__(self) -> None:
+        key = self.secret_key
+        if not isinstance(key, (bytes, bytearray, memoryview)) or len(bytes(key)) != 16:
+            size = len(key) if hasattr(key, "__len__") else 0
+            raise PaygoError(
+                f"the secret key is a {type(key).__name__} of length {size}",
+                "a secret key is 16 bytes; DeviceConfig.from_hex takes 32 hexadecimal characters",
+            )
+        put = object.__setattr__
+        put(self, "secret_key", bytes(key))
+        if self.starting_code is None:
+            put(self, "starting_code", int(lib.paygo_default_starting_code(self.secret_key)))
+        for name, low, high in (
+            ("starting_code", 1, LARGEST_STARTING_CODE),
+            ("time_divider", 1, 255),
+            ("max_jump", 1, LARGEST_COUNT),
+            ("max_sync_jump", 1, LARGEST_COUNT),
+            ("older_window", 0, LARGEST_OLDER_WINDOW),
+            ("max_count", 1, LARGEST_COUNT),
+        ):
+            put(self, name, _checked_int(name.replace("_", " "), getattr(self, name), low, high))
+        put(self, "restricted_digit_set", bool(self.restricted_digit_set))
+        native = ffi.new("paygo_config *")
+        native.secret_key = self.secret_key
+        native.starting_code = self.starting_code
+        native.max_count = self.max_count
+        native.max_jump = self.max_jump
+        native.max_sync_jump = self.max_sync_jump
+        native.older_window = self.older_window
+        native.time_divider = self.time_divider
+        native.restricted_digits = self.restricted_digit_set
+        put(self, "native", native)
+
+    @classmethod
+    def from_hex(cls, secret_key: str, starting_code: int | None = None, **options: Any) -> DeviceConfig:
+        """The same from a key of 32 hexadecimal characters."""
+        return cls(parse_key(secret_key), starting_code, **options)  # type: ignore[arg-type]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = ("secret_key", "starting_code", "time_divider", "restricted_digit_set")
+        windows = ("max_jump", "max_sync_jump", "older_window", "max_count")
+        return DeviceConfig, tuple(getattr(self, name) for name in names + windows)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token as it is handed out. `digits` is text, since leading zeros count (T20)."""
+
+    digits: str
+    count: int
+    token_type: TokenType
+    value: int
+
+    def grouped(self) -> str:
+        """The digits as they are printed for people: 016 609 796."""
+        size = 3 if len(self.digits) % 3 == 0 else 4
+        return " ".join(self.digits[at : at + size] for at in range(0, len(self.digits), size))
+
+    def __str__(self) -> str:
+        return self.digits
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What a device remembers of the tokens it took (T11).
+
+    count: L, the highest accepted count, 0 … 65 535. floor: F, at or below which nothing is admitted; None means
+    count, as after provisioning. used_counts: the even counts accepted near the last one.
+    """
+
+    count: int = 1
+    floor: int = None  # type: ignore[assignment]  # None only until __post_init__ sets it
+    used_counts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "count", _checked_int("count", self.count, 0, LARGEST_COUNT))
+        floor = self.count if self.floor is None else self.floor
+        put(self, "floor", _checked_int("floor", floor, 0, self.count))
+        used = {_checked_int("used count", n, 1, self.count) for n in self.used_counts}
+        put(self, "used_counts", tuple(sorted(used)))
+
+    def to_native(self) -> Any:
+        """The C core's paygo_window, for this package alone."""
+        used = 0
+        for n in self.used_counts:
+            if self.count - n <= LARGEST_OLDER_WINDOW and n % 2 == 0:
+                used |= 1 << (self.count - n)
+        return ffi.new("paygo_window *", {"count": self.count, "floor": self.floor, "used": used})
+
+    @classmethod
+    def from_native(cls, window: Any) -> DecoderState:
+        """The reverse of to_native."""
+        count, used = window.count, window.used
+        used_counts = tuple(count - back for back in range(LARGEST_OLDER_WINDOW, -1, -1) if used >> back & 1)
+        return cls(count, window.floor, used_counts)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a device makes of a token.
+
+    value: raw units, 998 or 999, and count: the count that gave the token; both None when INVALID.
+    days: value / time divider of an ADD_TIME or SET_TIME, else None. state: the device's state afterwards.
+    """
+
+    token_type: TokenType
+    value: int | None
+    days: float | None
+    count: int | None
+    state: DecoderState
+    reason: Reason
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the device takes the token."""
+        return self.reason is Reason.ACCEPTED
+
+
+def units_of_days(days: Days, time_divider: int) -> int:
+    """Days as raw units, halves rounded up (T7). A float means the decimal number that it prints as."""
+    try:
+        exact = Fraction(str(days)) if isinstance(days, float) else Fraction(days)
+    except (TypeError, ValueError, OverflowError):
+        raise PaygoError(f"{days!r} is not a number of days", "days are a number, 0 or more") from None
+    if exact < 0:
+        raise PaygoError(f"{days} days is negative", "days are a number, 0 or more")
+    return (exact * time_divider * 2 + 1).__floor__() // 2
+
+
+_COMMANDS = {TokenType.DISABLE_PAYG: 998, TokenType.COUNTER_SYNC: 999}
+
+
+def token_value(
+    config: DeviceConfig, token_type: TokenType, value: int | None, days: Days | None, extended: bool = False
+) -> int:
+    """The value that a token of this type carries, from raw units or days (T7 to T9, T25).
+
+    Raises PaygoError when both or neither are given where one is needed, or the value cannot be issued.
+    """
+    command = _COMMANDS.get(token_type)
+    if command is not None:
+        if value is not None or days is not None:
+            raise PaygoError(f"a {token_type.name} token carries no value", "leave out value and days")
+        return command
+    if token_type not in (TokenType.ADD_TIME, TokenType.SET_TIME):
+        raise PaygoError(
+            f"{token_type.name} is not a token that can be made",
+            "token types are ADD_TIME, SET_TIME, DISABLE_PAYG and COUNTER_SYNC",
+        )
+    if (value is None) == (days is None):
+        raise PaygoError(f"a {token_type.name} token needs one of value and days", "give raw units or days, not both")
+    largest = LARGEST_EXTENDED_VALUE if extended else LARGEST_UNITS
+    units = units_of_days(days, config.time_divider) if days is not None else value
+    allowed = f"0 to {LARGEST_UNITS}" if not extended else f"0 to {LARGEST_UNITS} and 1000 to {largest}"
+    if isinstance(units, bool) or not hasattr(units, "__index__"):
+        raise PaygoError(f"the value is a {type(units).__name__}", f"a value is an integer, {allowed} units")
+    number = int(units.__index__())
+    if not 0 <= number <= largest or number in COMMAND_VALUES:
+        raise PaygoError(f"the value {number} cannot be issued", f"a value is {allowed} units")
+    return number
+
+
+def _form(extended: bool) -> int:
+    return int(lib.PAYGO_EXTENDED if extended else lib.PAYGO_STANDARD)
+
+
+def collides(config: DeviceConfig, count: int, value: int, extended: bool = False) -> bool:
+    """Whether another count within 80 gives the same token, so that this count must not be issued (T18)."""
+    return bool(lib.paygo_collides(config.native, _form(extended), count, value))
+
+
+def generate_token(
+    config: DeviceConfig,
+    count: int,
+    value: int | None = None,
+    token_type: TokenType = TokenType.ADD_TIME,
+    extended: bool = False,
+    *,
+    days: Days | None = None,
+) -> Token:
+    """The token after the server's `count` (0 … 65 535): the next count of the type's parity (T10).
+
+    value: raw units, 0 … 995 (extended: 0 … 995, 1000 … 999 999), or days. Pure: the collision rule (T18) and the
+    count belong to whoever owns the count. Raises PaygoError for anything out of range.
+    """
+    try:
+        kind = TokenType(token_type)
+    except ValueError:
+        raise PaygoError(f"{token_type!r} is not a token type", "use a member of TokenType") from None
+    number = token_value(config, kind, value, days, extended)
+    start = _checked_int("count", count, 0, LARGEST_COUNT)
+    new_count = int(lib.paygo_next_count(config.native, start, int(kind)))
+    if new_count == 0:
+        raise PaygoError(
+            f"no {kind.name} count is left after {start}: the last usable count is {config.max_count}",
+            "counts never wrap; the device has to be given a new key",
+        )
+    form = _form(extended)
+    return Token(write_token(config, form, lib.paygo_encode(config.native, form, new_count, number)), new_count,
+                 kind, number)  # fmt: skip
+
+
+def write_token(config: DeviceConfig, form: int, token: int) -> str:
+    """A token number as digits of the device's digit set (T20, T21)."""
+    text = ffi.new("char[20]")
+    length = lib.paygo_digits_write(form, config.restricted_digit_set, token, text)
+    return str(ffi.unpack(text, length).decode("ascii"))
+
+
+def strip_token(text: str) -> str:
+    """A token as people write it, without the spaces and hyphens between its digits (T23)."""
+    return re.sub(r"[\s-]", "", text)
+
+
+def decode_token(config: DeviceConfig, token: str, state: DecoderState) -> Decoded:
+    """What a device in `state` makes of a token. The state is not changed: the new one is in the answer.
+
+    A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
+    """
+    if not isinstance(token, str):
+        raise PaygoError(f"the token is a {type(token).__name__}", "a token is text, since its leading zeros count")
+    digits = strip_token(token)
+    extended = len(digits) == (20 if config.restricted_digit_set else 12)
+    text = digits.encode("ascii", "replace")
+    verdict = lib.paygo_decode(config.native, state.to_native(), _form(extended), text, len(text))
+    token_type = TokenType(verdict.type)
+    reason = REASONS[verdict.reason]
+    if token_type is TokenType.INVALID:
+        return Decoded(token_type, None, None, None, state, reason)
+    value = int(verdict.value)
+    timed = value not in COMMAND_VALUES and not extended
+    days = value / config.time_divider if timed else None
+    after = DecoderState.from_native(verdict.window) if reason is Reason.ACCEPTED else state
+    return Decoded(token_type, value, days, int(verdict.count), after, reason)

@@ -1,0 +1,107 @@
+"""The PAYG brain of a control unit, the same C that runs in firmware: waits, counts, credit and unlock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paygo_core._native import ffi, lib
+from paygo_core.errors import PaygoError
+from paygo_core.tokens import LARGEST_COUNT, REASONS, DecoderState, DeviceConfig, Reason, TokenType
+
+STORED_BYTES = 36
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a unit says to an entry.
+
+    token_type and reason as in Decoded; reason WAITING means that the entry was not looked at. wait_seconds: until the
+    next entry is. seconds_left: credit afterwards, None when the unit is unlocked for good.
+    """
+
+    token_type: TokenType
+    reason: Reason
+    value: int | None
+    count: int | None
+    wait_seconds: int
+    seconds_left: int | None
+
+
+class PaygUnit:
+    """A unit's credit and what it remembers of tokens.
+
+    `now` is in whole seconds of a clock that never goes back; a value below an earlier one counts as that one (T36).
+    Entries are judged as on a device: exactly the digits of the unit's own digit set (T22).
+    """
+
+    def __init__(self, config: DeviceConfig, count: int = 1, *, strict_waits: bool = False) -> None:
+        if not 0 <= count <= LARGEST_COUNT:
+            raise PaygoError(f"count {count} is out of range", f"count lies between 0 and {LARGEST_COUNT}")
+        self._config = ffi.new("paygo_config *", config.native[0])
+        self._config.strict_waits = strict_waits
+        self._unit = ffi.new("paygo_unit *")
+        lib.paygo_unit_init(self._unit, count)
+
+    def enter(self, token: str, now: int) -> Answer:
+        """Judges an entry at `now` and applies it."""
+        text = token.encode("ascii", "replace")
+        answer = lib.paygo_unit_enter(self._unit, self._config, now, text, len(text))
+        verdict = answer.verdict
+        token_type = TokenType(verdict.type)
+        known = token_type is not TokenType.INVALID
+        return Answer(
+            token_type,
+            REASONS[verdict.reason],
+            int(verdict.value) if known else None,
+            int(verdict.count) if known else None,
+            int(answer.wait_seconds),
+            self.seconds_left,
+        )
+
+    def tick(self, now: int) -> None:
+        """Moves the clock on to `now`."""
+        lib.paygo_unit_tick(self._unit, now)
+
+    @property
+    def active(self) -> bool:
+        """Whether the customer may have light, by credit alone."""
+        return bool(lib.paygo_unit_active(self._unit))
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether PAYG is disabled for good."""
+        return bool(self._unit.unlocked)
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Credit in seconds, None when unlocked."""
+        return None if self.unlocked else int(lib.paygo_unit_seconds_left(self._unit))
+
+    @property
+    def wait_left(self) -> int:
+        """Seconds until an entry is looked at again, 0 when no wait runs."""
+        return int(lib.paygo_unit_wait_left(self._unit))
+
+    @property
+    def wrong_entries(self) -> int:
+        """INVALID entries in a row, held at 255."""
+        return int(self._unit.wrong_entries)
+
+    @property
+    def state(self) -> DecoderState:
+        """What the unit remembers of tokens."""
+        return DecoderState.from_native(self._unit.window)
+
+    def to_bytes(self, ahead: int = 0) -> bytes:
+        """The unit as it shall wake up: its clock `ahead` seconds on, what is left of a wait unshortened (T36)."""
+        stored = ffi.new(f"uint8_t[{STORED_BYTES}]")
+        lib.paygo_unit_store(self._unit, ahead, stored)
+        return bytes(ffi.buffer(stored))
+
+    @classmethod
+    def from_bytes(cls, config: DeviceConfig, stored: bytes, *, strict_waits: bool = False) -> PaygUnit:
+        """A unit from its stored bytes. Raises PaygoError when they cannot be one."""
+        unit = cls(config, strict_waits=strict_waits)
+        if len(stored) != STORED_BYTES or not lib.paygo_unit_load(unit._unit, stored):
+            raise PaygoError("these bytes are not a stored unit", f"PaygUnit.to_bytes gives {STORED_BYTES} bytes")
+        return unit

@@ -1,0 +1,1 @@
+"""Wire formats as state machines over bytes, without input or output."""

@@ -1,0 +1,10 @@
+"""The two C extensions; everything declarative is in pyproject.toml."""
+
+from setuptools import setup
+
+setup(
+    cffi_modules=[
+        "paygo_core/_native_build.py:ffibuilder",
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)
