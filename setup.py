@@ -5,6 +5,7 @@ from setuptools import setup
 setup(
     cffi_modules=[
         "paygo_core/_native_build.py:ffibuilder",
+        "firmware_sim/_native_build.py:ffibuilder",
     ],
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

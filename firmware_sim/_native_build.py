@@ -1,0 +1,87 @@
+"""Builds firmware_sim._native: the firmware with the brain in it, as the simulator sees it (cffi, API mode, stable ABI)."""
+
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+sys.path.insert(0, str(Path.cwd()))
+
+from paygo_core._native_build import CODEC_CDEF, SOURCES
+from paygo_core._native_build import CSRC as CORE
+
+CSRC = Path("firmware_sim/csrc")
+
+CDEF = (
+    CODEC_CDEF
+    + """
+#define PAYGO_STORAGE_BYTES ...
+#define PAYGO_FACTORY_BYTES ...
+#define PAYGO_TX_BYTES ...
+#define PAYGO_LONGEST_STEP_MS ...
+
+typedef enum { PAYGO_DARK, PAYGO_GREEN, PAYGO_RED, ... } paygo_colour;
+typedef enum { PAYGO_STORAGE_BLANK, PAYGO_STORAGE_READY, PAYGO_STORAGE_CORRUPT, ... } paygo_storage_state;
+typedef struct { uint16_t offset; uint16_t length; uint8_t bytes[...]; } paygo_write;
+typedef struct { paygo_unit unit; uint32_t boot; ...; } paygo_saved;
+typedef struct { uint16_t count; paygo_config config; ...; } paygo_factory;
+typedef struct {
+    uint32_t world_ms;
+    uint32_t wire_ms;
+    int32_t battery_mv;
+    int32_t battery_ma;
+    int32_t panel_mv;
+    int32_t panel_ma;
+    int32_t load_ma;
+    int32_t temperature_dc;
+    char key;
+    bool write_done;
+    const char *rx;
+    uint16_t rx_length;
+} paygo_inputs;
+typedef struct {
+    bool output;
+    bool charge;
+    bool busy;
+    paygo_colour light;
+    paygo_colour blinking;
+    uint8_t blinks;
+    uint16_t rx_taken;
+    uint16_t tx_length;
+    char tx[...];
+    uint32_t wire_due_ms;
+    paygo_write write;
+} paygo_outputs;
+typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved live; ...; } paygo_firmware;
+
+void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
+void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image);
+"""
+)
+
+BOOT_FROM_IMAGE = """
+#include "firmware.h"
+
+#include <string.h>
+
+static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+{
+    memcpy(bytes, (const uint8_t *)context + offset, length);
+}
+
+static void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image)
+{
+    paygo_firmware_boot(firmware, read_image, (void *)image);
+}
+"""
+
+ffibuilder = FFI()
+ffibuilder.cdef(CDEF)
+ffibuilder.set_source(
+    "firmware_sim._native",
+    BOOT_FROM_IMAGE,
+    sources=[*SOURCES, *(str(path) for path in sorted(CSRC.glob("*.c")))],
+    include_dirs=[str(CORE), str(CSRC)],
+    depends=[str(path) for room in (CORE, CSRC) for path in sorted(room.glob("*.h"))],
+    extra_compile_args=["-std=c99", "-O2"],
+)

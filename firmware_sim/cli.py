@@ -1,0 +1,84 @@
+"""The `paygo sim` commands."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from paygo_core.errors import PaygoError
+from paygo_core.shell import emit, note, output_options
+
+
+@click.group()
+def sim() -> None:
+    """Simulated control units: our firmware, a battery, a panel and a lamp."""
+
+
+@sim.command()
+@click.option("--link", type=click.Path(path_type=Path), help="Make this path a link to the unit's pty.")
+@click.option("--tcp", metavar="HOST:PORT", help="Serve the console on a TCP port instead of a pty; port 0 picks one.")
+@click.option("--control", metavar="PATH|HOST:PORT", help="Serve the control socket here.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, 100_000),
+    default=1.0,
+    show_default=True,
+    help="World seconds in a second; 0 stands still but for the control socket. Wire time is never scaled.",
+)
+@click.option("--state", type=click.Path(path_type=Path), help="Keep the unit's storage in this file across restarts.")
+@click.option("--start-hour", type=click.FloatRange(0, 24), default=6.0, show_default=True, help="Hour of day at start.")
+@click.option("--charge", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="State of charge at start.")
+@click.option(
+    "--sabotage",
+    type=click.Choice(["none", "replay", "output", "alert", "count", "mute"]),
+    default="none",
+    help="Break the unit on purpose, to see whether your tests notice.",
+)
+@click.option("--attached", is_flag=True, help="Stop when standard input ends: for programs that start a unit.")
+@output_options
+def serve(
+    link: Path | None,
+    tcp: str | None,
+    control: str | None,
+    speed: float,
+    state: Path | None,
+    start_hour: float,
+    charge: float,
+    sabotage: str,
+    attached: bool,
+    as_json: bool,
+) -> None:
+    """Serve one simulated unit until Ctrl-C.
+
+    \b
+    Example, a unit whose day passes in 24 minutes:
+      paygo sim serve --link /tmp/unit --control /tmp/unit.ctl --speed 60 --state unit.eeprom
+      paygo bridge status /tmp/unit
+    """
+    from firmware_sim.plant.home import SolarHome
+    from firmware_sim.sabotage import Sabotage
+    from firmware_sim.serve import Address, Server
+    from firmware_sim.storage import Storage
+    from firmware_sim.unit import SimulatedUnit
+
+    if link is not None and tcp is not None:
+        raise PaygoError("--link and --tcp exclude each other", "a unit has one console: a pty or a TCP port")
+    with closing(Storage(state)) as storage:
+        home = SolarHome(start_hour=start_hour, state_of_charge=charge)
+        unit = SimulatedUnit(storage, home, Sabotage(sabotage))
+        with Server(
+            unit,
+            link=link,
+            tcp=Address.parse(tcp) if tcp else None,
+            control=Address.parse(control) if control else None,
+            speed=speed,
+            attached=attached,
+        ) as server:
+            if as_json:
+                emit({"event": "ready", "port": server.port, "control": server.control})
+            else:
+                note(f"the unit is on {server.port}" + (f", its control socket on {server.control}" * bool(control)))
+                note("Ctrl-C stops it")
+            server.run()

@@ -1,0 +1,124 @@
+/* Lines from bytes: bounded, resynchronising at every '#'. */
+#include "console.h"
+
+#include "crc.h"
+
+#include <string.h>
+
+#define CHECK_LENGTH 5U /* '*' and four digits */
+
+static int8_t hex_value(char digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return (int8_t)(digit - '0');
+    }
+    if (digit >= 'A' && digit <= 'F') {
+        return (int8_t)(digit - 'A' + 10);
+    }
+    return -1;
+}
+
+/* H6: whether the line, which has a '*', ends in the right check. */
+static bool check_good(const char *line, uint16_t length)
+{
+    uint16_t stated = 0;
+    uint8_t i;
+    if (length < CHECK_LENGTH || line[length - CHECK_LENGTH] != '*') {
+        return false;
+    }
+    for (i = 1; i < CHECK_LENGTH; i++) {
+        const int8_t digit = hex_value(line[length - CHECK_LENGTH + i]);
+        if (digit < 0) {
+            return false;
+        }
+        stated = (uint16_t)(((uint32_t)stated << 4) | (uint8_t)digit);
+    }
+    return stated == paygo_crc16(line, (uint16_t)(length - CHECK_LENGTH));
+}
+
+static paygo_console_event complete(paygo_console *console)
+{
+    console->in_line = false;
+    if (console->spoilt) {
+        return PAYGO_CONSOLE_BAD;
+    }
+    console->line[console->length] = '\0';
+    if (strchr(console->line, '*') == NULL) {
+        return console->checked ? PAYGO_CONSOLE_BAD : PAYGO_CONSOLE_LINE;
+    }
+    if (!check_good(console->line, console->length)) {
+        return PAYGO_CONSOLE_BAD;
+    }
+    console->checked = true;
+    console->length = (uint16_t)(console->length - CHECK_LENGTH);
+    console->line[console->length] = '\0';
+    return PAYGO_CONSOLE_LINE;
+}
+
+paygo_console_event paygo_console_byte(paygo_console *console, char byte)
+{
+    console->silence_ms = 0;
+    if (byte == '#') {
+        console->in_line = true;
+        console->spoilt = false;
+        console->length = 0;
+        return PAYGO_CONSOLE_NOTHING;
+    }
+    if (!console->in_line) {
+        return PAYGO_CONSOLE_NOTHING;
+    }
+    if (byte == '\n' || byte == '\r') {
+        return complete(console);
+    }
+    if (byte < ' ' || byte > '~' || console->length >= PAYGO_LINE_MAX) {
+        console->spoilt = true;
+        return PAYGO_CONSOLE_NOTHING;
+    }
+    console->line[console->length] = byte;
+    console->length++;
+    return PAYGO_CONSOLE_NOTHING;
+}
+
+/* H2: a name and one ';' are complete after a short silence. */
+static uint32_t silence_needed(const paygo_console *console)
+{
+    const char *end = memchr(console->line, ';', console->length);
+    const bool name_alone = end != NULL && end == console->line + console->length - 1;
+    return name_alone && !console->spoilt ? PAYGO_SHORT_SILENCE_MS : PAYGO_SILENCE_MS;
+}
+
+paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elapsed_ms)
+{
+    if (!console->in_line) {
+        return PAYGO_CONSOLE_NOTHING;
+    }
+    console->silence_ms += elapsed_ms;
+    return console->silence_ms >= silence_needed(console) ? complete(console) : PAYGO_CONSOLE_NOTHING;
+}
+
+uint32_t paygo_console_due_ms(const paygo_console *console)
+{
+    if (!console->in_line) {
+        return UINT32_MAX;
+    }
+    return silence_needed(console) - console->silence_ms;
+}
+
+uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most)
+{
+    uint8_t count = 0;
+    while (line != NULL) {
+        char *end = strchr(line, ';');
+        if (count == most) {
+            return (uint8_t)(most + 1U);
+        }
+        if (end != NULL) {
+            *end = '\0';
+            end++;
+        }
+        fields[count] = line;
+        count++;
+        line = end;
+    }
+    return count;
+}

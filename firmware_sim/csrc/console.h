@@ -1,0 +1,42 @@
+/* Console bytes to command lines (rules H1 to H6). */
+#ifndef PAYGO_CONSOLE_H
+#define PAYGO_CONSOLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The longest command, from behind its '#' to before its line end, check included. */
+#define PAYGO_LINE_MAX 160U
+
+/* Wire time after which a command without a line end is complete (H2). */
+#define PAYGO_SILENCE_MS UINT32_C(1000)
+#define PAYGO_SHORT_SILENCE_MS UINT32_C(50)
+
+typedef struct {
+    char line[PAYGO_LINE_MAX + 1U];
+    uint16_t length;
+    bool in_line;
+    bool spoilt;    /* too long, or a byte that no command has */
+    bool checked;   /* the host has used the check (H6) */
+    uint32_t silence_ms;
+} paygo_console;
+
+typedef enum {
+    PAYGO_CONSOLE_NOTHING, /* no command is complete */
+    PAYGO_CONSOLE_LINE,    /* console->line is a command, its check verified and cut off, ended by a NUL */
+    PAYGO_CONSOLE_BAD      /* a command came that has to be answered #INVALID */
+} paygo_console_event;
+
+/* Takes one byte. */
+paygo_console_event paygo_console_byte(paygo_console *console, char byte);
+
+/* Takes `elapsed_ms` of wire time in which no byte came. */
+paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elapsed_ms);
+
+/* Wire time until the silence completes a command; UINT32_MAX when none is begun. */
+uint32_t paygo_console_due_ms(const paygo_console *console);
+
+/* Cuts the line into at most `most` fields at its ';'. Returns how many there are, or most + 1 when there are more. */
+uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * The firmware of a pay-as-you-go solar control unit, as a function of its state.
+ *
+ * A port reads the storage and calls paygo_firmware_boot once at power-on, and then paygo_firmware_step for ever: with
+ * what it measured, the key that was pressed, the bytes that came over the console and how much time has passed; it
+ * then does what the outputs say. Nothing blocks. There is no heap and no global state.
+ *
+ * Two times run. World time is the customer's: credit, waits, battery. Wire time is the console's and the keypad's:
+ * silences, time-outs, blinks. On a board they are the same; a simulator may scale world time.
+ *
+ * Storage: when a step asks for a write, the port does it and says so with `write_done` in a later step. Until then the
+ * firmware takes no further entry, gives no answer that depends on the write, and reads no further console bytes.
+ */
+#ifndef PAYGO_FIRMWARE_H
+#define PAYGO_FIRMWARE_H
+
+#include "console.h"
+#include "gauge.h"
+#include "guard.h"
+#include "panel.h"
+#include "storage.h"
+#include "text.h"
+
+#define PAYGO_FIRMWARE_VERSION "0.1.0"
+#define PAYGO_FIRMWARE_MODEL "PAYGO-SIM"
+#define PAYGO_FIRMWARE_BOARD "legacy"
+
+/* Room for the longest replies that one step can give. */
+#define PAYGO_TX_BYTES 1024U
+
+/* The longest step in world time that keeps the promises made about power cuts. */
+#define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
+
+/* How often an event is sent until it is acknowledged (H20), in wire time. */
+#define PAYGO_EVENT_REPEAT_MS UINT32_C(3000)
+
+typedef struct {
+    uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS */
+    uint32_t wire_ms;       /* wire time since the last step */
+    int32_t battery_mv;
+    int32_t battery_ma;     /* positive charges */
+    int32_t panel_mv;
+    int32_t panel_ma;
+    int32_t load_ma;
+    int32_t temperature_dc; /* 0.1 degree Celsius, at the battery */
+    char key;               /* '0' ... '9', '*', '#', or 0 */
+    bool write_done;        /* the write of an earlier step is complete */
+    const char *rx;         /* console bytes that were not taken yet */
+    uint16_t rx_length;
+} paygo_inputs;
+
+typedef struct {
+    bool output;            /* the customer's output */
+    bool charge;            /* the switch between panel and battery */
+    bool busy;              /* a write is under way: step again with write_done */
+    paygo_colour light;     /* lit now */
+    paygo_colour blinking;  /* a pattern that began in this step, or PAYGO_DARK */
+    uint8_t blinks;
+    uint16_t rx_taken;      /* how many of rx were taken; offer the rest again */
+    uint16_t tx_length;
+    char tx[PAYGO_TX_BYTES];
+    uint32_t wire_due_ms;   /* wire time after which the firmware wants a step, if nothing else happens; UINT32_MAX: never */
+    paygo_write write;
+} paygo_outputs;
+
+/* What is done once the write under way is complete. */
+typedef enum {
+    PAYGO_AFTER_NOTHING,
+    PAYGO_AFTER_FACTORY,
+    PAYGO_AFTER_SETUP,
+    PAYGO_AFTER_CONSOLE_ENTRY,
+    PAYGO_AFTER_KEYPAD_ENTRY,
+    PAYGO_AFTER_LOAD,
+    PAYGO_AFTER_ACKNOWLEDGE
+} paygo_after;
+
+/* The caller owns it and looks inside only for telemetry and tests. */
+typedef struct {
+    paygo_storage_state storage;
+    paygo_factory factory;
+    paygo_journal journal;
+    paygo_saved live;        /* what is stored, plus the clock since then */
+    paygo_saved next;        /* what is being stored */
+    paygo_after after;
+    bool saving;
+    bool started;            /* this start is stored: only then may the output be on */
+    bool entry_waiting;      /* a keypad entry came while something was being stored */
+    bool setup_plus;         /* which of the two setups is being answered */
+    paygo_answer answer;     /* of the entry that is being stored */
+    paygo_event acknowledged;
+    uint64_t wakes_at;       /* s: the clock that the stored state would wake up with */
+    uint32_t rest_ms;        /* world time that does not make a whole second yet */
+    paygo_guard overvoltage;
+    paygo_guard undervoltage;
+    paygo_guard charge_stop; /* opens the charge switch with the over-voltage, until the battery wants charge again */
+    uint8_t latched;         /* bit i: alert i rose and could not be recorded yet */
+    int32_t latched_value[PAYGO_ALERTS];
+    paygo_gauge gauge;
+    paygo_console console;
+    paygo_keypad keypad;
+    paygo_light light;
+    bool extended_host;      /* H7 */
+    uint32_t repeat_ms;      /* wire time until the oldest event is sent again */
+    paygo_inputs measured;   /* the last inputs, for telemetry */
+} paygo_firmware;
+
+/* Power-on: reads the storage and forgets everything else. */
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context);
+
+/* One step. `outputs` is written completely. */
+void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
+
+/* Whether an alert is active now. */
+bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
+
+/* Its name on the console, its unit, and what is measured for it now. */
+const char *paygo_alert_name(paygo_alert alert);
+const char *paygo_alert_unit(paygo_alert alert);
+int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
+
+/* Whether the customer's output is on: credit, and no protection, and the operator's switch not off. */
+bool paygo_firmware_output(const paygo_firmware *firmware);
+
+/* Begins to store firmware->next; what `after` says follows once that is complete. */
+void paygo_firmware_save(paygo_firmware *firmware, paygo_outputs *outputs, paygo_after after);
+
+/*
+ * An entry from the console or the keypad. Returns whether it is answered already; otherwise it is being stored.
+ * The answer is in firmware->answer.
+ */
+bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
+                          paygo_after after);
+
+#endif

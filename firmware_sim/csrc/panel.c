@@ -1,0 +1,59 @@
+/* Keypad entries and blink patterns, neither of which blocks. */
+#include "panel.h"
+
+paygo_keypad_event paygo_keypad_update(paygo_keypad *keypad, char key, uint8_t entry_length, uint32_t elapsed_ms)
+{
+    if (key == 0) {
+        keypad->idle_ms += elapsed_ms;
+        if (keypad->idle_ms >= PAYGO_KEY_TIMEOUT_MS) {
+            keypad->entering = false;
+            keypad->idle_ms = 0;
+        }
+        return PAYGO_KEYPAD_NOTHING;
+    }
+    keypad->idle_ms = 0;
+    if (key == '*') {
+        keypad->entering = true;
+        keypad->length = 0;
+        return PAYGO_KEYPAD_NOTHING;
+    }
+    if (key == '#') {
+        keypad->entering = false;
+        return PAYGO_KEYPAD_STATE;
+    }
+    if (!keypad->entering || key < '0' || key > '9') {
+        return PAYGO_KEYPAD_NOTHING;
+    }
+    keypad->digits[keypad->length] = key;
+    keypad->length++;
+    if (keypad->length < entry_length) {
+        return PAYGO_KEYPAD_NOTHING;
+    }
+    keypad->entering = false;
+    return PAYGO_KEYPAD_ENTRY;
+}
+
+void paygo_light_blink(paygo_light *light, paygo_colour colour, uint8_t blinks)
+{
+    light->colour = colour;
+    light->blinks = blinks;
+    light->phase_ms = 0;
+}
+
+void paygo_light_update(paygo_light *light, uint32_t elapsed_ms)
+{
+    light->phase_ms += elapsed_ms;
+    while (light->blinks > 0 && light->phase_ms >= 2U * PAYGO_BLINK_MS) {
+        light->phase_ms -= 2U * PAYGO_BLINK_MS;
+        light->blinks--;
+    }
+    if (light->blinks == 0) {
+        light->colour = PAYGO_DARK;
+        light->phase_ms = 0;
+    }
+}
+
+paygo_colour paygo_light_now(const paygo_light *light)
+{
+    return light->phase_ms < PAYGO_BLINK_MS ? light->colour : PAYGO_DARK;
+}

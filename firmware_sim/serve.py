@@ -1,0 +1,308 @@
+"""Serves one simulated unit: its console on a pty or a TCP port, its control socket, and the pace of its clock."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import sys
+import time
+import tty
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.unit import SimulatedUnit
+from paygo_core.errors import PaygoError, PortError
+from paygo_core.wire.control import BadLine, ControlReader, encode
+
+TICK_S = 0.2
+"""How often world time moves on while it is scaled."""
+
+LONGEST_ADVANCE_S = 366 * 86_400
+READ_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Address:
+    """A Unix socket's path, or a TCP host and port."""
+
+    path: Path | None = None
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`HOST:PORT` is TCP, everything else is a path."""
+        host, colon, port = text.rpartition(":")
+        if colon and host and "/" not in text and port.isdigit() and int(port) < 65_536:
+            return cls(host=host, port=int(port))
+        return cls(path=Path(text))
+
+
+def _listen(address: Address, owner: ExitStack) -> tuple[socket.socket, str]:
+    """A listening socket and what a client connects to."""
+    try:
+        if address.path is None:
+            server = socket.create_server((address.host, address.port))
+            name = "{}:{}".format(*server.getsockname()[:2])
+        else:
+            server = socket.socket(socket.AF_UNIX)
+            _remove_stale(address.path)
+            old = os.umask(0o077)
+            try:
+                server.bind(str(address.path))
+            finally:
+                os.umask(old)
+            owner.callback(address.path.unlink, missing_ok=True)
+            server.listen()
+            name = str(address.path)
+    except OSError as error:
+        where = address.path or f"{address.host}:{address.port}"
+        raise PortError(f"cannot listen on {where}: {error.strerror or error}") from None
+    owner.callback(server.close)
+    server.setblocking(False)
+    return server, name
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes a socket or link that a killed simulator left; anything that is in use, or not ours, stays."""
+    if path.is_symlink():
+        if path.exists():
+            raise PortError(f"{path} is in use", "name another path, or stop what serves it")
+        path.unlink()
+    elif path.is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise PortError(f"{path} is in use", "name another path, or stop what serves it")
+        path.unlink()
+    elif path.exists():
+        raise PaygoError(f"{path} exists and is not a simulated port", "name a path that does not exist")
+
+
+class Server:
+    """Owns the port, the control socket and the loop between them. Use as a context manager."""
+
+    def __init__(
+        self,
+        unit: SimulatedUnit,
+        *,
+        link: Path | None = None,
+        tcp: Address | None = None,
+        control: Address | None = None,
+        speed: float = 1.0,
+        attached: bool = False,
+    ) -> None:
+        self.unit = unit
+        self.speed = speed
+        self.port = ""
+        self.control = ""
+        self._owner = ExitStack()
+        self._selector = self._owner.enter_context(selectors.DefaultSelector())
+        self._wire: int | socket.socket | None = None
+        self._clients: dict[socket.socket, ControlReader] = {}
+        self._running = True
+        try:
+            if tcp is not None:
+                listener, name = _listen(tcp, self._owner)
+                self.port = f"socket://{name}"
+                self._watch(listener, self._accept_wire)
+            else:
+                self._open_pty(link)
+            if control is not None:
+                listener, self.control = _listen(control, self._owner)
+                self._watch(listener, self._accept_control)
+            if attached:
+                self._watch(sys.stdin.fileno(), self._read_stdin)
+        except BaseException:
+            self._owner.close()
+            raise
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in list(self._clients):
+            self._drop(client)
+        if isinstance(self._wire, socket.socket):
+            self._drop(self._wire)
+        self._owner.close()
+
+    def _open_pty(self, link: Path | None) -> None:
+        master, slave = os.openpty()
+        self._owner.callback(os.close, master)
+        self._owner.callback(os.close, slave)  # held open, so that a client may come and go
+        tty.setraw(slave)
+        os.set_blocking(master, False)
+        self.port = os.ttyname(slave)
+        if link is not None:
+            _remove_stale(link)
+            try:
+                link.symlink_to(self.port)
+            except OSError as error:
+                raise PortError(f"cannot make the link {link}: {error.strerror}") from None
+            self._owner.callback(link.unlink, missing_ok=True)
+            self.port = str(link)
+        self._wire = master
+        self._watch(master, self._read_wire)
+
+    def _watch(self, source: int | socket.socket, act: Callable[[Any], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, act)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        self._clients.pop(client, None)
+        if client is self._wire:
+            self._wire = None
+        client.close()
+
+    def run(self) -> None:
+        """Serves until the process is told to stop, or its standard input ends if it is attached."""
+        last = time.monotonic()
+        world_rest = 0.0
+        while self._running:
+            ready = self._selector.select(self._timeout())
+            now = time.monotonic()
+            elapsed, last = now - last, now
+            for key, _ in ready:
+                key.data(key.fileobj)
+            world_rest += elapsed * self.speed * 1000
+            self.unit.pass_time(int(world_rest), int(elapsed * 1000 + 0.5))
+            world_rest %= 1
+            self._say()
+
+    def _timeout(self) -> float | None:
+        waits = [TICK_S] if self.speed > 0 else []
+        if self.unit.wire_due_ms is not None:
+            waits.append(self.unit.wire_due_ms / 1000 + 0.001)
+        return min(waits) if waits else None
+
+    def _say(self) -> None:
+        said = self.unit.take()
+        if not said or self._wire is None:
+            return
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):  # nobody listens: lost, as on a wire
+            if isinstance(self._wire, int):
+                os.write(self._wire, said)
+            else:
+                self._wire.send(said)
+
+    def _read_wire(self, wire: int | socket.socket) -> None:
+        try:
+            data = os.read(wire, READ_BYTES) if isinstance(wire, int) else wire.recv(READ_BYTES)
+        except (BlockingIOError, ConnectionResetError):
+            data = b""
+        if data:
+            self.unit.feed(data)
+        elif isinstance(wire, socket.socket):
+            self._drop(wire)
+
+    def _read_stdin(self, stdin: int) -> None:
+        self._running = bool(os.read(stdin, READ_BYTES))
+
+    def _accept_wire(self, listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        if self._wire is not None:
+            client.close()  # a cable has one host
+            return
+        client.setblocking(False)
+        self._wire = client
+        self._watch(client, self._read_wire)
+
+    def _accept_control(self, listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        client.setblocking(False)
+        self._clients[client] = ControlReader()
+        self._watch(client, self._read_control)
+
+    def _read_control(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(READ_BYTES)
+        except (BlockingIOError, ConnectionResetError):
+            data = b""
+        if not data:
+            self._drop(client)
+            return
+        for message in self._clients[client].feed(data):
+            answer = self._answer(message)
+            self._say()
+            try:
+                client.sendall(encode(answer))
+            except OSError:
+                self._drop(client)
+                return
+
+    def _answer(self, message: dict[str, Any] | BadLine) -> dict[str, Any]:
+        if isinstance(message, BadLine):
+            return {"ok": False, "error": message.cause}
+        try:
+            return {"ok": True, **self._obey(message)}
+        except PaygoError as error:
+            return {"ok": False, "error": f"{error.cause} ({error.hint})"}
+
+    def _obey(self, message: dict[str, Any]) -> dict[str, Any]:
+        unit = self.unit
+        request = dict(message)
+        op = request.pop("op", None)
+        if op == "advance":
+            seconds = _number(request, "seconds", LONGEST_ADVANCE_S)
+            unit.pass_time(round(seconds * 1000))
+            return {"time": unit.home.time_s}
+        if op == "power":
+            if request.get("on"):
+                unit.power_on()
+            else:
+                unit.power_off()
+            return {"powered": unit.powered}
+        if op == "cut_power":
+            at_byte = int(_number(request, "at_byte", 65_536))
+            after = int(_number({"after_writes": 0, **request}, "after_writes", 1_000_000))
+            unit.cut_power(at_byte, after, kill=bool(request.get("kill")))
+            return {}
+        if op == "press":
+            unit.press(str(request.get("keys", ""))[:64])
+            return {}
+        if op == "plant":
+            for name, value in request.items():
+                unit.home.set_value(name, value)
+            return {}
+        if op == "fault":
+            unit.home.set_fault(str(request.get("name")), request.get("value"))
+            return {}
+        if op == "read":
+            return _reading(unit)
+        raise PaygoError(
+            f"there is no operation {op!r}",
+            "operations are advance, power, cut_power, press, read, plant and fault",
+        )
+
+
+def _number(request: dict[str, Any], name: str, most: float) -> float:
+    value = request.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise PaygoError(f"{name} cannot be {value!r}", f"{name} is a number from 0 to {most}")
+    return value
+
+
+def _reading(unit: SimulatedUnit) -> dict[str, Any]:
+    home = unit.home
+    measured = home.measured
+    return {
+        "time": home.time_s,
+        "powered": unit.powered,
+        "output": unit.output,
+        "charge": unit.charge,
+        "light": unit.light,
+        "last_blink": list(unit.last_blink),
+        "lamp_lit": measured.load_a > 0,
+        "battery_voltage": home.battery.voltage,
+        "battery_current": measured.battery_a,
+        "panel_voltage": measured.panel_v,
+        "panel_current": measured.panel_a,
+        "load_current": measured.load_a,
+        "irradiance": home.irradiance,
+        "state_of_charge": home.battery.state_of_charge,
+        "writes": unit.storage.writes,
+    }

@@ -1,0 +1,57 @@
+"""The simulated unit's EEPROM: an image in memory, kept in a file across restarts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from firmware_sim._native import lib
+from paygo_core.errors import PaygoError, PortError
+
+IMAGE_BYTES: int = lib.PAYGO_STORAGE_BYTES
+ERASED = 0xFF
+
+
+class Storage:
+    """Owns the file, which only one simulator may have open and which others may not read, since it holds the key."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.image = bytearray([ERASED]) * IMAGE_BYTES
+        self.writes = 0
+        self._file: int | None = None
+        if path is not None:
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PaygoError(f"the state file {path} cannot be opened: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise PortError(f"the state file {path} is in use", "another simulated unit runs from it") from None
+        stored = os.pread(self._file, IMAGE_BYTES + 1, 0)
+        if not stored:
+            os.pwrite(self._file, self.image, 0)
+        elif len(stored) == IMAGE_BYTES:
+            self.image[:] = stored
+        else:
+            self.close()
+            raise PaygoError(
+                f"{path} is not a state file of this firmware", f"a state file has {IMAGE_BYTES} bytes; name a new one"
+            )
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Writes through to the file."""
+        self.image[offset : offset + len(data)] = data
+        if self._file is not None:
+            os.pwrite(self._file, data, offset)
+
+    def close(self) -> None:
+        """Closes the file and gives up the lock."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,185 @@
+"""One simulated control unit: the firmware in C, its storage, its plant. No clock is read here; time is given."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+from firmware_sim._native import ffi, lib
+from firmware_sim.plant.home import Measured, SolarHome
+from firmware_sim.sabotage import Sabotage
+from firmware_sim.storage import Storage
+from paygo_core.errors import PaygoError
+
+STEP_MS = 10_000
+"""The longest step in world time."""
+
+KEYS = "0123456789*#"
+LONGEST_BACKLOG = 4096
+"""Console bytes that wait for the unit; what comes beyond is lost, as in a UART."""
+
+COLOURS = {lib.PAYGO_DARK: "dark", lib.PAYGO_GREEN: "green", lib.PAYGO_RED: "red"}
+
+
+@dataclass
+class _Cut:
+    """Where the supply shall fail: after `at_byte` bytes of the write that follows `after_writes` others."""
+
+    at_byte: int
+    after_writes: int
+    kill: bool
+
+
+class SimulatedUnit:
+    """The unit on its plant. Feed it bytes and time, take what it says."""
+
+    def __init__(self, storage: Storage, home: SolarHome, sabotage: Sabotage = Sabotage.NONE) -> None:
+        self.storage = storage
+        self.home = home
+        self.sabotage = sabotage
+        self.powered = False
+        self.output = False
+        self.charge = True
+        self.light = "dark"
+        self.last_blink: tuple[str, int] = ("dark", 0)
+        self.wire_due_ms: int | None = None
+        self._firmware = ffi.new("paygo_firmware *")
+        self._inputs = ffi.new("paygo_inputs *")
+        self._outputs = ffi.new("paygo_outputs *")
+        self._rx = bytearray()
+        self._tx = bytearray()
+        self._cut: _Cut | None = None
+        self.power_on()
+
+    def power_on(self) -> None:
+        """Starts the firmware from what is stored."""
+        if self.powered:
+            return
+        lib.paygo_boot_from_image(self._firmware, bytes(self.storage.image))
+        self.powered = True
+        self._run(0, 0)
+
+    def power_off(self) -> None:
+        """Cuts the supply: everything that is not stored is gone. The panel still charges the battery."""
+        self.powered = False
+        self.output = False
+        self.light = "dark"
+        self.wire_due_ms = None
+        self._rx.clear()
+        self._tx.clear()
+
+    def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
+        """Plans a cut inside a write to storage; with `kill` the process dies there, as if by SIGKILL."""
+        if at_byte < 0 or after_writes < 0:
+            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
+        self._cut = _Cut(at_byte, after_writes, kill)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes on the console's wire. A unit without power does not hear them."""
+        if self.powered:
+            self._rx += data[: LONGEST_BACKLOG - len(self._rx)]
+
+    def press(self, keys: str) -> None:
+        """Presses keys of the keypad, one after the other."""
+        if any(key not in KEYS for key in keys):
+            raise PaygoError("the keypad has no such key", f"its keys are {KEYS}")
+        for key in keys:
+            self._run(0, 0, key)
+
+    def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
+        """Lets time pass. World time is cut into steps of at most STEP_MS; wire time passes with the first."""
+        while True:
+            step = min(world_ms, STEP_MS)
+            if step:
+                self.home.step(step / 1000, output=self.output, charge=self.charge)
+            self._run(step, wire_ms)
+            world_ms -= step
+            wire_ms = 0
+            if world_ms <= 0:
+                return
+
+    def take(self) -> bytes:
+        """What the unit has said since the last call."""
+        said = bytes(self._tx)
+        self._tx.clear()
+        if self.sabotage is Sabotage.MUTE:
+            return b""
+        if self.sabotage is Sabotage.ALERT:
+            return re.sub(rb"#ALERT;[^\r]*\r\n", b"", said)
+        return said
+
+    def _run(self, world_ms: int, wire_ms: int, key: str = "") -> None:
+        """Steps the firmware until it has taken in what there is."""
+        if not self.powered:
+            return
+        inputs, outputs = self._inputs, self._outputs
+        _put_measured(inputs, self.home.measured)
+        inputs.world_ms = world_ms
+        inputs.wire_ms = wire_ms
+        inputs.key = key.encode() or b"\0"
+        inputs.write_done = False
+        while True:
+            if self.sabotage is Sabotage.REPLAY:
+                self._forget_tokens()
+            rx = ffi.from_buffer("char[]", bytes(self._rx))
+            inputs.rx = rx
+            inputs.rx_length = len(self._rx)
+            lib.paygo_firmware_step(self._firmware, inputs, outputs)
+            del self._rx[: outputs.rx_taken]
+            self._tx += ffi.buffer(outputs.tx, outputs.tx_length)[:]
+            self._act()
+            inputs.write_done = outputs.write.length > 0
+            if inputs.write_done and not self._store():
+                self.power_off()
+                return
+            inputs.world_ms = inputs.wire_ms = 0
+            inputs.key = b"\0"
+            if not outputs.busy and (not self._rx or outputs.rx_taken == 0):
+                break
+        due = outputs.wire_due_ms
+        self.wire_due_ms = None if due == 0xFFFFFFFF else int(due)
+
+    def _act(self) -> None:
+        outputs = self._outputs
+        self.output = bool(outputs.output) and self.sabotage is not Sabotage.OUTPUT
+        self.charge = bool(outputs.charge)
+        self.light = COLOURS[outputs.light]
+        if outputs.blinks:
+            self.last_blink = (COLOURS[outputs.blinking], int(outputs.blinks))
+
+    def _store(self) -> bool:
+        """Does the write that the firmware asked for. False: the supply failed in it."""
+        write = self._outputs.write
+        data = bytes(ffi.buffer(write.bytes, write.length))
+        offset = int(write.offset)
+        self.storage.writes += 1
+        cut = self._cut
+        if cut is not None and cut.after_writes == 0:
+            self._cut = None
+            self.storage.write(offset, data[: cut.at_byte])
+            if cut.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return False
+        if cut is not None:
+            cut.after_writes -= 1
+        set_up = self._firmware.storage == lib.PAYGO_STORAGE_READY
+        if not (self.sabotage is Sabotage.COUNT and set_up):
+            self.storage.write(offset, data)
+        return True
+
+    def _forget_tokens(self) -> None:
+        count = self._firmware.factory.count
+        window = self._firmware.live.unit.window
+        window.count = window.floor = count
+        window.used = 0
+
+
+def _put_measured(inputs: object, measured: Measured) -> None:
+    inputs.battery_mv = round(measured.battery_v * 1000)  # type: ignore[attr-defined]
+    inputs.battery_ma = round(measured.battery_a * 1000)  # type: ignore[attr-defined]
+    inputs.panel_mv = round(measured.panel_v * 1000)  # type: ignore[attr-defined]
+    inputs.panel_ma = round(measured.panel_a * 1000)  # type: ignore[attr-defined]
+    inputs.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
+    inputs.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
