@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from paygo_core.errors import PaygoError
-from paygo_core.tokens import LARGEST_COUNT, DeviceConfig
+from paygo_core.tokens import DeviceConfig
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,275 @@
+"""The command group `paygo device`: the devices of the registry and their tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paygo_core.device_list import RowProblem, read_device_list, write_quarantine
+from paygo_core.shell import Status, emit, note, output_options
+from paygo_core.tokens import Token, TokenType
+
+if TYPE_CHECKING:
+    from paygo_core.registry import RegisteredDevice, Registry
+
+_SHOWN_TOKENS = 20
+_STATE_WIDTH = len("provisioned")
+
+registry_option = click.option(
+    "--registry",
+    "registry_path",
+    metavar="FILE",
+    envvar="PAYGO_REGISTRY",
+    default="paygo.db",
+    show_default=True,
+    show_envvar=True,
+    help="The registry, a SQLite file.",
+)
+
+
+def _days(text: str) -> Decimal:
+    """A number as people type it, without anything that takes long to compute."""
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) is None:
+        raise click.BadParameter("a number of days is 0 or more, such as 7 or 0.5")
+    return Decimal(text)
+
+
+def _open(path: str, create: bool = False) -> Registry:
+    from paygo_core.registry import Registry
+
+    return Registry.open(path, create)
+
+
+@click.group()
+def device() -> None:
+    """The devices of the registry and the tokens issued for them.
+
+    The registry is a file that holds each device's secret key and the last count used for it. Keys are never shown.
+
+    \b
+      paygo device import devices.csv
+      paygo device token SLT220000001 --add 7
+    """
+
+
+@device.command("import")
+@click.argument("file", type=click.Path())
+@registry_option
+@output_options
+def import_(file: str, registry_path: str, as_json: bool) -> int:
+    """Take the devices of a device list (CSV) into the registry.
+
+    Good rows go in, all together. A broken row, or a device that the registry knows with other data, is refused with
+    a reason and copied to FILE.quarantine.csv; nothing is overwritten, so the same list can be imported again. The
+    exit status is 1 when a row was refused. The quarantine file holds keys: delete it when it is dealt with.
+
+    \b
+      paygo device import devices.csv
+      paygo device import --registry fleet.db devices.csv
+    """
+    listed = read_device_list(file)
+    with _open(registry_path, create=True) as registry:
+        result = registry.import_devices(listed.devices)
+    conflicts = {conflict.serial: conflict for conflict in result.conflicts}
+    problems = listed.problems + [
+        RowProblem(file, row.line, "", str(conflicts[row.serial]), "nothing is overwritten", raw=row.raw)
+        for row in listed.devices
+        if row.serial in conflicts
+    ]
+    problems.sort(key=lambda problem: problem.line)
+    for problem in problems:
+        note(f"paygo: {problem}")
+    quarantine = str(write_quarantine(f"{file}.quarantine.csv", listed.header, problems)) if problems else None
+    if as_json:
+        refused = [{name: getattr(p, name) for name in ("line", "serial", "column", "cause", "hint")} for p in problems]
+        emit({"added": result.added, "unchanged": result.unchanged, "refused": refused, "quarantine": quarantine})
+    else:
+        click.echo(f"{result.added} added, {result.unchanged} already there, {len(problems)} refused")
+    if quarantine:
+        note(f"The refused rows, with their keys, are in {quarantine}")
+    return Status.FAILED if problems else Status.PASSED
+
+
+@device.command("list")
+@registry_option
+@output_options
+def list_(registry_path: str, as_json: bool) -> None:
+    """List the devices with state, count and model.
+
+    \b
+      paygo device list
+      paygo device list --json | jq -r .serial
+    """
+    with _open(registry_path) as registry:
+        if not as_json:
+            click.echo(f"{'serial':<20} {'state':<{_STATE_WIDTH}} {'count':>5} model")
+        for entry in registry.entries():
+            unit = entry.device
+            if as_json:
+                emit(_facts(entry))
+            else:
+                model = f"{unit.hardware_model} {unit.version}".strip()
+                click.echo(f"{unit.serial:<20} {entry.state:<{_STATE_WIDTH}} {unit.count:>5} {model}".rstrip())
+
+
+def _facts(entry: RegisteredDevice) -> dict[str, Any]:
+    unit = entry.device
+    return {
+        "serial": unit.serial,
+        "state": entry.state,
+        "count": unit.count,
+        "starting_code": unit.config.starting_code,
+        "time_divider": unit.config.time_divider,
+        "restricted_digit_set": unit.config.restricted_digit_set,
+        "hardware_model": unit.hardware_model,
+        "version": unit.version,
+        "created_at": entry.created_at.isoformat(),
+        "updated_at": entry.updated_at.isoformat(),
+    }
+
+
+@device.command()
+@click.argument("serial")
+@registry_option
+@output_options
+def show(serial: str, registry_path: str, as_json: bool) -> None:
+    """Show a device: its state, its last count and the tokens issued for it.
+
+    The count is the last one used; the next token has a higher one. The secret key is never shown.
+
+    \b
+      paygo device show SLT220000001
+    """
+    with _open(registry_path) as registry:
+        entry, issued = registry.entry(serial), registry.tokens(serial)
+    facts = _facts(entry)
+    if as_json:
+        tokens = [
+            {
+                **_token_facts(one.token),
+                "reason": one.reason,
+                "issued_by": one.issued_by,
+                "issued_at": one.issued_at.isoformat(),
+            }
+            for one in issued
+        ]
+        emit({**facts, "tokens": tokens})
+        return
+    for name, fact in facts.items():
+        click.echo(f"{name.replace('_', ' ') + ':':<21} {fact}".rstrip())
+    which = f", the last {_SHOWN_TOKENS}" if len(issued) > _SHOWN_TOKENS else ""
+    click.echo(f"{'tokens issued:':<21} {len(issued)}{which}")
+    for one in issued[-_SHOWN_TOKENS:]:
+        effect = _effect(one.token, entry.device.config.time_divider, one.extended)
+        who = f" by {one.issued_by}" if one.issued_by else ""
+        click.echo(f"  {one.issued_at:%Y-%m-%d %H:%M} {one.token.grouped()}  {effect} ({one.reason}{who})")
+
+
+def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--sync", is_flag=True, help="Move the unit's count forward to the registry's."),
+        click.option("--lock", is_flag=True, help="Switch the unit off now; the same as --set 0."),
+        click.option("--unlock", is_flag=True, help="Switch the unit on for ever: it is paid."),
+        click.option("--set", "set_", type=_days, metavar="DAYS", help="Set the time left, from when it is entered."),
+        click.option("--add", type=_days, metavar="DAYS", help="Add days to the time left."),
+    ):
+        command = option(command)
+    return command
+
+
+@device.command()
+@click.argument("serial")
+@_one_of_five
+@click.option("--units", is_flag=True, help="The number of --add or --set is raw units instead of days.")
+@click.option(
+    "--reason",
+    type=click.Choice(["payment", "bonus", "manual", "test"]),
+    default="payment",
+    show_default=True,
+    help="Why it is issued, for the record.",
+)
+@click.option("--by", "issued_by", default="", metavar="NAME", help="Who issues it, for the record.")
+@click.option("--dry-run", is_flag=True, help="Show what would be issued; record nothing.")
+@registry_option
+@output_options
+def token(
+    serial: str,
+    *,
+    add: Decimal | None,
+    set_: Decimal | None,
+    unlock: bool,
+    lock: bool,
+    sync: bool,
+    units: bool,
+    reason: Any,
+    issued_by: str,
+    dry_run: bool,
+    registry_path: str,
+    as_json: bool,
+) -> None:
+    """Issue the next token of a device.
+
+    Its count is recorded before the token is shown, so a count is never used twice, whatever happens. The serial and
+    what the token does are said first, on standard error; the digits alone go to standard output.
+
+    \b
+      paygo device token SLT220000001 --add 7
+      paygo device token SLT220000001 --set 0.5 --reason bonus --by amina
+    """
+    given = {"--add": add is not None, "--set": set_ is not None, "--unlock": unlock, "--lock": lock, "--sync": sync}
+    chosen = [name for name, used in given.items() if used]
+    if len(chosen) != 1:
+        what = f"not {' and '.join(chosen)}" if chosen else "to say what the token does"
+        raise click.UsageError(f"give one of --add, --set, --unlock, --lock and --sync, {what}")
+    amount = add if add is not None else set_
+    if units and (amount is None or amount != int(amount)):
+        raise click.UsageError("--units goes with --add or --set and a whole number")
+    kinds = {"--add": TokenType.ADD_TIME, "--unlock": TokenType.DISABLE_PAYG, "--sync": TokenType.COUNTER_SYNC}
+    with _open(registry_path) as registry:
+        config = registry.device(serial).config
+        issued = registry.issue(
+            serial,
+            kinds.get(chosen[0], TokenType.SET_TIME),
+            value=0 if lock else int(amount) if units and amount is not None else None,
+            days=None if lock or units else amount,
+            reason=reason,
+            issued_by=issued_by,
+            dry_run=dry_run,
+        )
+    effect = _effect(issued, config.time_divider)
+    note(f"{serial}: {effect}{' (dry run: not recorded, not to be handed out)' if dry_run else ''}")
+    if as_json:
+        emit({"serial": serial, **_token_facts(issued), "effect": effect, "dry_run": dry_run})
+    else:
+        click.echo(issued.grouped())
+
+
+def _token_facts(issued: Token) -> dict[str, Any]:
+    return {
+        "token": issued.digits,
+        "grouped": issued.grouped(),
+        "count": issued.count,
+        "type": issued.token_type.name,
+        "value": issued.value,
+    }
+
+
+def _effect(issued: Token, time_divider: int, extended: bool = False) -> str:
+    """What a token does to the unit, in words."""
+    if issued.token_type is TokenType.DISABLE_PAYG:
+        return "unlocks the unit for good"
+    if issued.token_type is TokenType.COUNTER_SYNC:
+        return f"moves the unit's count to {issued.count}; older tokens stop working"
+    if extended:
+        return f"carries the manufacturer's value {issued.value}"
+    amount = issued.value / time_divider
+    days = f"{amount:.6g} day{'' if amount == 1 else 's'}"
+    if issued.token_type is TokenType.ADD_TIME:
+        return f"adds {days}"
+    if issued.value == 0:
+        return "locks the unit"
+    return f"sets the time left to {days}; older tokens stop working"

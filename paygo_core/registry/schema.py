@@ -1,0 +1,185 @@
+"""The registry's tables, schema version 1. They stay: a change is a new version with a migration."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Literal, get_args
+
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from paygo_core.device import Device
+from paygo_core.errors import PaygoError
+from paygo_core.tokens import (
+    LARGEST_COUNT,
+    LARGEST_EXTENDED_VALUE,
+    LARGEST_OLDER_WINDOW,
+    LARGEST_STARTING_CODE,
+    DeviceConfig,
+)
+
+SCHEMA_VERSION = 1
+
+State = Literal["new", "provisioned", "active", "unlocked", "repair", "retired"]
+STATES: tuple[State, ...] = get_args(State)
+
+IssueReason = Literal["payment", "bonus", "manual", "test"]
+ISSUE_REASONS: tuple[IssueReason, ...] = get_args(IssueReason)
+
+PLAIN_KEY = "plain"
+
+
+def utc_now() -> datetime:
+    """Now, aware."""
+    return datetime.now(timezone.utc)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times, also where the database keeps none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+def _between(column: str, low: int, high: int | str) -> CheckConstraint:
+    return CheckConstraint(f"{column} BETWEEN {low} AND {high}", name=column)
+
+
+def _one_of(column: str, words: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(map(repr, words))})", name=column)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that a migration can find it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class MetaRow(Base):
+    """Facts about the registry itself."""
+
+    __tablename__ = "registry_meta"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class DeviceRow(Base):
+    """A device. key_blob holds 16 bytes when key_format is 'plain'; other formats are free to keep none."""
+
+    __tablename__ = "devices"
+    __table_args__ = (
+        CheckConstraint(
+            f"key_format <> '{PLAIN_KEY}' OR (key_blob IS NOT NULL AND length(key_blob) = 16)", name="key_blob"
+        ),
+        _between("starting_code", 1, LARGEST_STARTING_CODE),
+        _between("count", 0, "max_count"),
+        _between("time_divider", 1, 255),
+        _between("max_jump", 1, LARGEST_COUNT),
+        _between("max_sync_jump", 1, LARGEST_COUNT),
+        _between("older_window", 0, LARGEST_OLDER_WINDOW),
+        _between("max_count", 1, LARGEST_COUNT),
+        _one_of("state", STATES),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    serial: Mapped[str] = mapped_column(unique=True)
+    key_format: Mapped[str]
+    key_blob: Mapped[bytes | None] = mapped_column(LargeBinary)
+    starting_code: Mapped[int]
+    count: Mapped[int]
+    time_divider: Mapped[int]
+    restricted_digit_set: Mapped[bool]
+    max_jump: Mapped[int]
+    max_sync_jump: Mapped[int]
+    older_window: Mapped[int]
+    max_count: Mapped[int]
+    hardware_model: Mapped[str]
+    version: Mapped[str]
+    test_code: Mapped[str]
+    state: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    def device(self) -> Device:
+        """The row as the rest of the package knows it."""
+        if self.key_format != PLAIN_KEY or self.key_blob is None:
+            raise PaygoError(
+                f"the key of {self.serial} is stored as {self.key_format!r}", "a newer version of this program reads it"
+            )
+        config = DeviceConfig(
+            self.key_blob,
+            self.starting_code,
+            self.time_divider,
+            self.restricted_digit_set,
+            self.max_jump,
+            self.max_sync_jump,
+            self.older_window,
+            self.max_count,
+        )
+        return Device(self.serial, config, self.count, self.hardware_model, self.version, self.test_code)
+
+
+def new_device_values(device: Device) -> dict[str, Any]:
+    """The columns of a device that comes into the registry now. They hold the key: not for showing."""
+    config, now = device.config, utc_now()
+    return {
+        "serial": device.serial,
+        "key_format": PLAIN_KEY,
+        "key_blob": config.secret_key,
+        "starting_code": config.starting_code,
+        "count": device.count,
+        "time_divider": config.time_divider,
+        "restricted_digit_set": config.restricted_digit_set,
+        "max_jump": config.max_jump,
+        "max_sync_jump": config.max_sync_jump,
+        "older_window": config.older_window,
+        "max_count": config.max_count,
+        "hardware_model": device.hardware_model,
+        "version": device.version,
+        "test_code": device.test_code,
+        "state": "new",
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+class TokenRow(Base):
+    """A token that was handed out, or may have been: its count is spent."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        UniqueConstraint("device_id", "count"),
+        _between("count", 1, LARGEST_COUNT),
+        _between("token_type", 1, 4),
+        _between("value", 0, LARGEST_EXTENDED_VALUE),
+        _one_of("reason", ISSUE_REASONS),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_id: Mapped[int] = mapped_column(ForeignKey("devices.id"))
+    count: Mapped[int]
+    token_type: Mapped[int]
+    value: Mapped[int]
+    extended: Mapped[bool]
+    digits: Mapped[str]
+    reason: Mapped[str]
+    issued_by: Mapped[str]
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)

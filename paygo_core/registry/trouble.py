@@ -1,0 +1,42 @@
+"""What a database can refuse, as sentences for people. SQLite's words name neither values nor keys."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from paygo_core.errors import PaygoError, Problem
+
+
+class RegistryUnavailableError(Problem):
+    """The registry is locked, denied, full or damaged. Nothing was recorded."""
+
+    exit_status = 3
+
+
+_SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
+    ("not a database", PaygoError, "the file is not a registry", "name a registry, or a file that does not exist yet"),
+    ("locked", RegistryUnavailableError, "another program is writing to the registry", "try again when it is done"),
+    ("readonly", RegistryUnavailableError, "the registry may not be written", "check the file's owner and mode"),
+    ("unable to open", RegistryUnavailableError, "the registry cannot be opened", "check who may use its directory"),
+    ("is full", RegistryUnavailableError, "the disk is full", "nothing was recorded; make room and try again"),
+    ("disk i/o", RegistryUnavailableError, "the disk failed", "nothing was recorded; check the disk and try again"),
+    ("malformed", RegistryUnavailableError, "the registry is damaged", "restore it from a copy"),
+)  # fmt: skip
+"""SQLite's words, which are the same in all its versions, unlike Python's access to its error numbers."""
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turns what a user can meet into a Problem. Anything else is a defect and passes."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
+        for known, kind, cause, hint in _SENTENCES:
+            if known in words:
+                raise kind(f"{place}: {cause}", hint) from error
+        raise
