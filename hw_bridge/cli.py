@@ -1,0 +1,340 @@
+"""The command group `paygo bridge`: drives a unit on a cable."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paygo_core.cli_device import registry_option
+from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.shell import emit, note, output_options
+
+if TYPE_CHECKING:
+    from hw_bridge.actions import Action, ActionStore
+    from hw_bridge.drivers import Entry, UnitStatus
+    from hw_bridge.drivers.hdk import HdkDriver
+    from paygo_core.device import Device
+    from paygo_core.wire.hdk import Alert
+    from paygo_core.wire.metrics import Telemetry
+
+_UNITS = {
+    "battery_voltage": "V",
+    "battery_current": "A",
+    "panel_voltage": "V",
+    "panel_current": "A",
+    "panel_power": "W",
+    "load_current": "A",
+    "temperature": "°C",
+}
+
+
+def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds PORT, --baud and --timeout. The command gets `connect`, which opens the port and gives a driver."""
+
+    @click.argument("port", envvar="PAYGO_PORT")
+    @click.option("-b", "--baud", type=click.IntRange(min=50), default=115200, show_default=True, help="Speed.")
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Deadline of one command.  [default: what is usual for it]",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, port: str, baud: int, timeout: float | None, **kwargs: Any) -> Any:
+        return command(*args, connect=functools.partial(_connect, port, baud, timeout), **kwargs)
+
+    return wrapped
+
+
+@contextmanager
+def _connect(port: str, baud: int, timeout: float | None) -> Iterator[HdkDriver]:
+    from hw_bridge.drivers.hdk import HdkDriver
+    from hw_bridge.transport import Transport
+
+    debug = click.get_current_context().find_root().meta.get("paygo.debug")
+    with Transport(port, baud) as transport:
+        yield HdkDriver(transport, log=(lambda text: note(f"unit: {text}")) if debug else None, timeout=timeout)
+
+
+Connect = Callable[[], Any]
+
+
+@click.group()
+def bridge() -> None:
+    """Drive a unit on a cable.
+
+    A PORT is anything that pyserial opens: a device, a pty path, socket://host:port or rfc2217://host:port. It can
+    also come from the environment, PAYGO_PORT.
+
+    \b
+      paygo bridge status /dev/ttyUSB0
+      paygo bridge enter /dev/ttyUSB0 "016 609 796"
+    """
+
+
+@bridge.command()
+@port_options
+@click.option("--serial", required=True, help="The serial number of the device that the unit becomes.")
+@click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
+@registry_option
+@output_options
+@click.pass_context
+def provision(
+    ctx: click.Context, *, connect: Connect, serial: str, device_list: str | None, registry_path: str, as_json: bool
+) -> None:
+    """Set a unit up with serial, starting code and key, and prove it by its status.
+
+    The device comes from the registry, which then notes that it is provisioned, or from a device list. A unit is set
+    up once in its life.
+
+    \b
+      paygo bridge provision /dev/ttyUSB0 --serial SLT220000001 --registry fleet.db
+      paygo bridge provision /dev/ttyUSB0 --serial SLT220000001 --device-list devices.csv
+    """
+    if device_list is not None:
+        if ctx.get_parameter_source("registry_path") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("give --device-list or --registry, not both")
+        device = _listed(device_list, serial)
+        with connect() as driver:
+            status = driver.provision(device)
+    else:
+        from paygo_core.registry import Registry
+
+        with Registry.open(registry_path, create=False) as registry:
+            device = registry.device(serial)
+            with connect() as driver:
+                status = driver.provision(device)
+            registry.set_state(serial, "provisioned")
+    if as_json:
+        emit({"serial": serial, "provisioned": True, "extended": driver.extended, **asdict(status)})
+    else:
+        click.echo(f"{serial} is set up; {_credit(status)}")
+
+
+def _listed(path: str, serial: str) -> Device:
+    from paygo_core.device_list import read_device_list
+
+    listed = read_device_list(path)
+    for device in listed.devices:
+        if device.serial == serial:
+            return device
+    for problem in listed.problems:
+        if problem.serial == serial:
+            place = f"{problem.file}, line {problem.line}, {problem.column}"
+            raise PaygoError(f"{place}: {problem.cause}", problem.hint)
+    raise PaygoError(f"{path} has no device {serial!r}", "the serial has to be as it stands in the list")
+
+
+@bridge.command()
+@port_options
+@output_options
+def status(connect: Connect, as_json: bool) -> None:
+    """Say what the customer may use, and who the unit is.
+
+    \b
+      paygo bridge status /dev/ttyUSB0
+      paygo bridge status socket://rig.local:4000 --json
+    """
+    with connect() as driver:
+        info = driver.identify()
+        now = driver.status()
+    if as_json:
+        emit({"extended": driver.extended, "info": asdict(info) if info else None, **asdict(now)})
+        return
+    if info is not None:
+        click.echo(f"{info.serial}: {info.model} {info.board}, firmware {info.firmware}, count {info.last_count}")
+    click.echo(_credit(now))
+
+
+@bridge.command()
+@port_options
+@click.argument("token", required=False)
+@output_options
+def enter(connect: Connect, token: str | None, as_json: bool) -> None:
+    """Enter TOKEN, spaces and hyphens allowed. The exit status is 0 only if the unit accepted it.
+
+    \b
+      paygo bridge enter /dev/ttyUSB0 "016 609 796"
+      PAYGO_PORT=/dev/ttyUSB0 paygo bridge enter 016609796
+    """
+    if token is None:  # the only argument was taken for the port
+        place = os.environ.get("PAYGO_PORT")
+        if place is None:
+            raise click.UsageError("Missing argument 'TOKEN'.")
+        token, connect = connect.args[0], functools.partial(_connect, place, *connect.args[1:])  # type: ignore[attr-defined]
+    assert token is not None
+    with connect() as driver:
+        entry = driver.enter(token)
+    if as_json:
+        emit(asdict(entry))
+    if entry.verdict != "accepted":
+        raise DeviceError(*_refusal(entry, bool(driver.extended)))
+    if not as_json:
+        left = "unlocked for good" if entry.unlocked else f"{_duration(entry.seconds_left or 0)} of credit left"
+        click.echo(f"accepted; {left}")
+
+
+def _refusal(entry: Entry, extended: bool) -> tuple[str, str]:
+    if entry.verdict == "wait":
+        wait = _duration(entry.wait_seconds or 0)
+        return f"the unit did not look at the token: it waits {wait} after wrong entries", "enter it again after that"
+    if entry.verdict == "already_used":
+        if entry.resent:
+            return (
+                "the token is used; the first answer was lost, so this entry may have used it",
+                "compare 'paygo bridge status' with what is due before issuing another",
+            )
+        return "the token was used before", "issue a new token; entering this one again has no effect"
+    hint = "look at its digits, and whether it was issued for this unit; more wrong entries make the unit wait"
+    if not extended:
+        hint += "; an HDK says so too when it accepted a token that sets 0 days: look at 'paygo bridge status'"
+    return "the unit does not know this token", hint
+
+
+@bridge.command()
+@port_options
+@output_options
+def telemetry(connect: Connect, as_json: bool) -> None:
+    """Show what the unit measures. hdk+ units only.
+
+    battery_current is positive while the battery charges; state_of_charge lies between 0 and 1.
+
+    \b
+      paygo bridge telemetry /dev/ttyUSB0
+      paygo bridge telemetry /dev/ttyUSB0 --json | jq .battery_voltage
+    """
+    with connect() as driver:
+        reading = driver.telemetry()
+    if as_json:
+        emit(reading.to_json())
+        return
+    said = reading.to_json()
+    extra = said.pop("extra")
+    for name, value in {**said, **extra}.items():
+        click.echo(f"{name:<20} {value} {_UNITS.get(name, '')}".rstrip())
+
+
+@bridge.command()
+@port_options
+@output_options
+def enable(connect: Connect, as_json: bool) -> None:
+    """Give the output back to credit and protections, after 'disable'. hdk+ units only.
+
+    \b
+      paygo bridge enable /dev/ttyUSB0
+    """
+    _switch(connect, "auto", as_json)
+
+
+@bridge.command()
+@port_options
+@output_options
+def disable(connect: Connect, as_json: bool) -> None:
+    """Switch the customer's output off, whatever the credit. hdk+ units only.
+
+    Credit and tokens are untouched; 'enable' takes this back. To take PAYG off a unit for good, enter an unlock token.
+
+    \b
+      paygo bridge disable /dev/ttyUSB0
+    """
+    _switch(connect, "off", as_json)
+
+
+def _switch(connect: Connect, mode: str, as_json: bool) -> None:
+    with connect() as driver:
+        load = driver.switch_load(mode)
+    if as_json:
+        emit(asdict(load))
+    else:
+        click.echo(f"the switch is at {load.switch}, the output is {'on' if load.output else 'off'}")
+
+
+@bridge.command()
+@port_options
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between readings.",
+)
+@click.option("--count", type=click.IntRange(min=1), help="End after so many readings.  [default: run until Ctrl-C]")
+@registry_option
+@output_options
+def watch(connect: Connect, interval: float, count: int | None, registry_path: str, as_json: bool) -> None:
+    """Print readings and alerts as they come. hdk+ units only.
+
+    Every alert is stored as an action in the registry's file before the unit is told that it may forget it.
+
+    \b
+      paygo bridge watch /dev/ttyUSB0 --interval 10 --registry fleet.db
+      paygo bridge watch /dev/ttyUSB0 --json --count 1
+    """
+    from hw_bridge.actions import ActionStore
+
+    with connect() as driver, ActionStore.open(registry_path) as store:
+        for taken in itertools.count(1):
+            due = time.monotonic() + interval
+            reading = driver.telemetry()
+            emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading))
+            last = taken == count
+            _take_alerts(driver, store, reading.serial, 0.0 if last else due, as_json)
+            if last:
+                return
+
+
+def _take_alerts(driver: HdkDriver, store: ActionStore, serial: str, until: float, as_json: bool) -> None:
+    while True:
+        left = max(0.0, until - time.monotonic())
+        for alert in driver.poll(left):
+            try:
+                action = store.record(serial, alert)
+                _show_alert(action, alert, serial, as_json)
+                driver.acknowledge(alert)
+            except DeviceError as problem:
+                note(f"paygo: {problem.cause} ({problem.hint})")
+        if not left:
+            return
+
+
+def _show_alert(action: Action | None, alert: Alert, serial: str, as_json: bool) -> None:
+    if as_json:
+        emit({"kind": "alert", "serial": serial, **asdict(alert), "action": asdict(action) if action else None})
+        return
+    change = "raised" if alert.raised else "cleared"
+    value = f" {alert.value} {alert.unit}" if alert.unit != "1" else ""
+    became = f"action {action.id} is {action.state}" if action else "known already"
+    click.echo(f"{serial} alert {alert.code} {change}{value}: {became}")
+
+
+def _reading_line(reading: Telemetry) -> str:
+    said = reading.to_json()
+    shown = [f"{name} {said[name]:g} {unit}" for name, unit in _UNITS.items() if name in said]
+    if reading.state_of_charge is not None:
+        shown.append(f"state_of_charge {reading.state_of_charge:.0%}")
+    if reading.output is not None:
+        shown.append(f"output {'on' if reading.output else 'off'}")
+    return f"{reading.serial} " + ", ".join(shown)
+
+
+def _credit(status: UnitStatus) -> str:
+    if status.state == "unlocked":
+        return "unlocked for good"
+    return f"{status.state}; {_duration(status.seconds_left or 0)} of credit left"
+
+
+def _duration(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
