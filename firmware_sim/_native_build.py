@@ -1,4 +1,4 @@
-"""Builds firmware_sim._native: the firmware with the brain in it, as the simulator sees it (cffi, API mode, stable ABI)."""
+"""Builds firmware_sim._native, the firmware with the brain in it as the simulator sees it (cffi, stable ABI)."""
 
 import sys
 from pathlib import Path

@@ -28,7 +28,9 @@ def sim() -> None:
     help="World seconds in a second; 0 stands still but for the control socket. Wire time is never scaled.",
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the unit's storage in this file across restarts.")
-@click.option("--start-hour", type=click.FloatRange(0, 24), default=6.0, show_default=True, help="Hour of day at start.")
+@click.option(
+    "--start-hour", type=click.FloatRange(0, 24), default=6.0, show_default=True, help="Hour of day at start."
+)
 @click.option("--charge", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="State of charge at start.")
 @click.option(
     "--sabotage",

@@ -1,4 +1,4 @@
-"""Starts a simulated unit as another process, and speaks to its control socket. Nothing else here knows it is simulated."""
+"""Starts a simulated unit as another process and speaks to its control socket."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ControlClient:
         self._socket.close()
 
     def request(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """One operation and its answer. Raises DeviceError when the unit refuses it, PortError when the unit is gone."""
+        """One operation and its answer. Raises DeviceError when it is refused, PortError when the unit is gone."""
         try:
             self._socket.sendall(encode({"op": op, **arguments}))
             while True:
@@ -85,7 +85,7 @@ class RunningUnit:
 
 @contextmanager
 def simulated_unit(directory: Path, *options: str) -> Iterator[RunningUnit]:
-    """A unit on a pty in `directory`, whose world stands still but for its control socket; `options` of `paygo sim serve`.
+    """A unit on a pty in `directory`, with options of `paygo sim serve`. Its world moves by its control socket only.
 
     It ends with the block, and also when this process is killed, since its standard input ends then.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hw_bridge.actions import Action
+from hw_bridge.drivers import Verdict
 from paygo_core.registry import IssuedToken
 from paygo_core.report import Page, Section
 from paygo_core.wire.metrics import Telemetry
@@ -14,6 +15,7 @@ from paygo_core.wire.metrics import Telemetry
 TRIP_V = 16.0
 CLEAR_V = 15.0
 INK = {"voltage": "#1f5fa8", "charge": "#1a7f4b", "plant": "#9bb8a7", "panel": "#d08700", "output": "#5b6675"}
+VERDICT_INK = {"accepted": "#1a7f4b", "already_used": "#d08700", "invalid": "#b3261e"}
 ALERT_FILL = "rgba(179, 38, 30, 0.14)"
 
 
@@ -41,6 +43,15 @@ class Sample:
     true_charge: float
 
 
+@dataclass(frozen=True)
+class Entered:
+    """A token that was entered at a world time, and the unit's verdict."""
+
+    at_s: float
+    digits: str
+    verdict: Verdict
+
+
 def clock(seconds: float) -> str:
     """World time as hours and minutes of its day."""
     minutes = int(seconds // 60)
@@ -53,6 +64,7 @@ def story_page(
     steps: Sequence[StoryStep],
     samples: Sequence[Sample],
     changes: Sequence[tuple[float, Action]],
+    entered: Sequence[Entered],
     tokens: Sequence[IssuedToken],
     actions: Sequence[Action],
     failure: str | None,
@@ -73,18 +85,16 @@ def story_page(
         sections.append(
             Section(
                 "The day",
-                "Measured by the unit every five minutes of world time. Shaded: an over-voltage action is open. Dotted: "
-                "where the protection trips and clears.",
-                plot=_figure(samples, steps, changes),
+                "Measured by the unit every three minutes of world time. Shaded: an over-voltage action is "
+                "open. Dotted: where the protection trips and clears.",
+                plot=_figure(samples, entered, changes),
             )
         )
     sections += [
         Section(
             "Steps",
             columns=("World time", "Step", "What the unit said", ""),
-            rows=[
-                (step.clock, step.title, step.saw, "confirmed" if step.confirmed else "failed") for step in steps
-            ],
+            rows=[(step.clock, step.title, step.saw, "confirmed" if step.confirmed else "failed") for step in steps],
         ),
         Section(
             "Tokens",
@@ -120,7 +130,7 @@ def story_page(
 
 
 def _action_rows(changes: Sequence[tuple[float, Action]]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for opened, closed, action in _spans(changes):
         value = f"{action.value} {action.unit}"
         rows.append((str(action.id), action.code, action.state, value, clock(opened), clock(closed) if closed else ""))
@@ -136,9 +146,7 @@ def _spans(changes: Sequence[tuple[float, Action]]) -> list[tuple[float, float |
     return list(spans.values())
 
 
-def _figure(
-    samples: Sequence[Sample], steps: Sequence[StoryStep], changes: Sequence[tuple[float, Action]]
-) -> Any:
+def _figure(samples: Sequence[Sample], entered: Sequence[Entered], changes: Sequence[tuple[float, Action]]) -> Any:
     from plotly import graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -166,20 +174,18 @@ def _figure(
     for opened, closed, _ in _spans(changes):
         end = (closed if closed is not None else samples[-1].at_s) / 3600
         figure.add_vrect(x0=opened / 3600, x1=end, fillcolor=ALERT_FILL, line_width=0, row="all", col=1)
-    entered = [step for step in steps if hours[0] - 1 <= step.at_s / 3600 <= hours[-1]]
-    figure.add_trace(
-        go.Scatter(
-            x=[step.at_s / 3600 for step in entered],
-            y=[0.5] * len(entered),
-            text=[f"{step.clock} {step.title}: {step.saw}" for step in entered],
-            hoverinfo="text",
-            name="steps",
-            mode="markers",
-            marker={"color": "#1c2430", "symbol": "diamond", "size": 9},
-        ),
-        row=4,
-        col=1,
-    )
+    for verdict, colour in VERDICT_INK.items():
+        of_verdict = [entry for entry in entered if entry.verdict == verdict and entry.at_s <= samples[-1].at_s]
+        if of_verdict:
+            trace = go.Scatter(
+                x=[entry.at_s / 3600 for entry in of_verdict],
+                y=[0.5] * len(of_verdict),
+                text=[f"{clock(entry.at_s)} {entry.digits}" for entry in of_verdict],
+                name=f"token {verdict.replace('_', ' ')}",
+                mode="markers",
+                marker={"color": colour, "symbol": "diamond", "size": 10},
+            )
+            figure.add_trace(trace, row=4, col=1)
     for row, title in ((1, "V"), (2, "%"), (3, "W")):
         figure.update_yaxes(title_text=title, row=row, col=1)
     figure.update_yaxes(tickvals=[0, 1], ticktext=["off", "on"], range=[-0.15, 1.15], row=4, col=1)
@@ -187,8 +193,8 @@ def _figure(
     figure.update_layout(
         template="plotly_white",
         height=720,
-        margin={"l": 56, "r": 16, "t": 48, "b": 48},
-        legend={"orientation": "h", "y": 1.08},
+        margin={"l": 56, "r": 16, "t": 96, "b": 48},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         hovermode="x unified",
     )
     return figure

@@ -11,10 +11,10 @@ MASK = "[secret]"
 # them without leading zeros), and 16 bytes in base64.
 _LOOKS_LIKE_KEY = re.compile(
     r"(?<![0-9A-Za-z])(?:"
-    r"(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{16,}"
-    r"|[0-9A-Fa-f]{24,}"
+    r"(?:0x)?(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{16,}"
+    r"|(?:0x)?[0-9A-Fa-f]{24,}"
     r"|(?:(?:0x)?[0-9A-Fa-f]{1,2}[ :,-]{1,2}){11,}(?:0x)?[0-9A-Fa-f]{1,2}"
-    r"|[0-9A-Za-z+/]{22}=="
+    r"|[0-9A-Za-z+/_-]{22}=="
     r")(?![0-9A-Za-z])"
 )
 
@@ -23,7 +23,8 @@ def _forms(key: bytes) -> list[str]:
     pairs = [f"{byte:02x}" for byte in key]
     unpadded = [f"{byte:x}" for byte in key]
     plain = ["".join(pairs), " ".join(pairs), ":".join(pairs), "".join(unpadded), " ".join(unpadded)]
-    return [*plain, base64.b64encode(key).decode(), key.decode("latin-1"), repr(key)[2:-1]]
+    in_base64 = [encode(key).decode().rstrip("=") for encode in (base64.b64encode, base64.urlsafe_b64encode)]
+    return [*plain, *in_base64, key.decode("latin-1"), repr(key)[2:-1]]
 
 
 def mask_secrets(text: str, *keys: bytes) -> str:

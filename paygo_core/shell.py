@@ -17,11 +17,7 @@ import click
 
 from paygo_core.errors import PaygoError, Problem
 from paygo_core.redact import mask_secrets
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from paygo_core.toml import TOMLDecodeError, loads
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,11 +64,13 @@ def load_configuration() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (Path(click.get_app_dir("paygo")) / "paygo.toml", Path("paygo.toml")):
         try:
-            loaded = tomllib.loads(path.read_text("utf-8"))
+            loaded = loads(path.read_text("utf-8"))
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise PaygoError(f"{path}: {error}", "the configuration is a TOML file with a table for each group") from None
+        except (OSError, UnicodeDecodeError, TOMLDecodeError) as error:
+            raise PaygoError(
+                f"{path}: {error}", "the configuration is a TOML file with a table for each group"
+            ) from None
         _merge(merged, loaded)
     return merged
 

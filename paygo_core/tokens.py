@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, SupportsIndex
 
 from paygo_core._native import ffi, lib
 from paygo_core.errors import PaygoError
@@ -256,7 +256,7 @@ def token_value(
     largest = LARGEST_EXTENDED_VALUE if extended else LARGEST_UNITS
     units = units_of_days(days, config.time_divider) if days is not None else value
     allowed = f"0 to {LARGEST_UNITS}" if not extended else f"0 to {LARGEST_UNITS} and 1000 to {largest}"
-    if isinstance(units, bool) or not hasattr(units, "__index__"):
+    if isinstance(units, bool) or not isinstance(units, SupportsIndex):
         raise PaygoError(f"the value is a {type(units).__name__}", f"a value is an integer, {allowed} units")
     number = int(units.__index__())
     if not 0 <= number <= largest or number in COMMAND_VALUES:
@@ -302,6 +302,32 @@ def generate_token(
     form = _form(extended)
     return Token(write_token(config, form, lib.paygo_encode(config.native, form, new_count, number)), new_count,
                  kind, number)  # fmt: skip
+
+
+def token_at(config: DeviceConfig, count: int, value: int, extended: bool = False) -> str:
+    """The token at exactly this count, whatever its parity: for tests of devices, not for customers (T5, T9)."""
+    form = _form(extended)
+    if not lib.paygo_value_allowed(form, _checked_int("value", value, 0, LARGEST_EXTENDED_VALUE)):
+        raise PaygoError(f"the value {value} cannot be issued", "996 and 997 are reserved")
+    checked = _checked_int("count", count, 1, LARGEST_COUNT)
+    return write_token(config, form, lib.paygo_encode(config.native, form, checked, value))
+
+
+def sync_count(config: DeviceConfig, count: int) -> int:
+    """The odd count at which a server that may be behind its device issues a COUNTER_SYNC (T19).
+
+    The one nearest the server's `count` + 98, the higher of two, and the last that there is near the end of the counts.
+    Raises PaygoError when no odd count is left.
+    """
+    start = _checked_int("count", count, 0, LARGEST_COUNT)
+    last = config.max_count if config.max_count % 2 == 1 else config.max_count - 1
+    sync = min(start + (98 if start % 2 == 1 else 99), last)
+    if sync <= start:
+        raise PaygoError(
+            f"no COUNTER_SYNC count is left after {start}: the last usable count is {config.max_count}",
+            "counts never wrap; the device has to be given a new key",
+        )
+    return sync
 
 
 def write_token(config: DeviceConfig, form: int, token: int) -> str:

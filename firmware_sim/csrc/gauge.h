@@ -1,4 +1,7 @@
-/* The unit's own estimate of the state of charge of a 12 V lead-acid battery: rest voltage at the start, then counting. */
+/*
+ * The unit's own estimate of the state of charge of a 12 V lead-acid battery: by the rest voltage at the start, then by
+ * counting. A start while the battery is being charged or used begins with a wrong guess.
+ */
 #ifndef PAYGO_GAUGE_H
 #define PAYGO_GAUGE_H
 

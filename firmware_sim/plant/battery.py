@@ -53,10 +53,10 @@ class Battery:
         rate = abs(current_a) / self.capacity_ah
         if current_a > 0:
             distance = max(1 - self.state_of_charge, 1e-3)
-            over = rate * (6 / (1 + current_a**0.86) + 0.48 / distance**1.2 + 0.036)
+            over: float = rate * (6 / (1 + current_a**0.86) + 0.48 / distance**1.2 + 0.036)
             return min(self.rest_v + 6 * over, 6 * (2.45 + 2.011 * math.log1p(rate)))
         distance = max(self.state_of_charge, 0.02)
-        under = rate * (4 / (1 + abs(current_a) ** 1.3) + 0.27 / distance**1.5 + 0.02)
+        under: float = rate * (4 / (1 + abs(current_a) ** 1.3) + 0.27 / distance**1.5 + 0.02)
         return max(self.rest_v - 6 * under, 0.0)
 
     def _efficiency(self, current_a: float) -> float:

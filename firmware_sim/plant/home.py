@@ -71,7 +71,7 @@ class SolarHome:
     def lamp_wanted(self) -> bool:
         """People switch the lamp on from 18 to 23 h, and in the morning from 5 to 6 h."""
         hour = self.time_s % DAY_S / 3600
-        return hour >= 18 and hour < 23 or 5 <= hour < 6
+        return (hour >= 18 and hour < 23) or 5 <= hour < 6
 
     def set_value(self, name: str, value: object) -> None:
         """Sets a plant value. Raises PaygoError for an unknown name or a value out of range."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,11 +10,7 @@ from typing import Any
 from hw_bridge.drivers import UnitDriver
 from paygo_core.errors import DeviceError
 from paygo_core.tokens import DeviceConfig, TokenType, generate_token, token_at
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from paygo_core.toml import loads
 
 SECONDS_PER_DAY = 86_400
 UNLOCK_VALUE = 998
@@ -36,7 +31,7 @@ class Step:
 
 def load(name: str = "official") -> list[Step]:
     """The steps of a procedure that ships with this package."""
-    table = tomllib.loads(files("hw_bridge.conformance").joinpath(f"{name}.toml").read_text("utf-8"))
+    table = loads(files("hw_bridge.conformance").joinpath(f"{name}.toml").read_text("utf-8"))
     return [Step(days=None if row.pop("unlimited", False) else row.pop("days"), **row) for row in table["step"]]
 
 

@@ -54,10 +54,19 @@ static uint64_t wait_after(uint8_t wrong_entries, bool strict)
     return (doublings < 9 ? (uint64_t)1 << doublings : LONGEST_WAIT_MINUTES) * 60U;
 }
 
+/* T22: the kind of token that so many characters can be on a unit of this digit set. */
+static paygo_form form_of(const paygo_config *config, size_t length)
+{
+    return length == paygo_digits_length(PAYGO_EXTENDED, config->restricted_digits) ? PAYGO_EXTENDED : PAYGO_STANDARD;
+}
+
 /* T26 to T30. */
-static void apply(paygo_unit *unit, const paygo_config *config, const paygo_verdict *verdict)
+static void apply(paygo_unit *unit, const paygo_config *config, paygo_form form, const paygo_verdict *verdict)
 {
     const uint64_t seconds = verdict->value * SECONDS_PER_DAY / config->time_divider;
+    if (form == PAYGO_EXTENDED && (verdict->type == PAYGO_ADD_TIME || verdict->type == PAYGO_SET_TIME)) {
+        return; /* T25: what the value means is the manufacturer's affair; it is not time */
+    }
     switch (verdict->type) {
     case PAYGO_ADD_TIME:
         if (unit->active_until < unit->clock) {
@@ -86,9 +95,9 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
     paygo_answer answer;
     paygo_verdict *verdict = &answer.verdict;
     uint64_t token;
-    const paygo_digits_result form =
-        paygo_digits_read(PAYGO_STANDARD, config->restricted_digits, text, length, &token);
-    const bool entry = form == PAYGO_DIGITS_TOKEN || form == PAYGO_DIGITS_RANGE; /* T22: the rest is no entry */
+    const paygo_form form = form_of(config, length);
+    const paygo_digits_result read = paygo_digits_read(form, config->restricted_digits, text, length, &token);
+    const bool entry = read == PAYGO_DIGITS_TOKEN || read == PAYGO_DIGITS_RANGE; /* T22: the rest is no entry */
     paygo_unit_tick(unit, now);
     if (entry && paygo_unit_wait_left(unit) > 0) {
         verdict->type = PAYGO_INVALID;
@@ -97,7 +106,7 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
         verdict->count = 0;
         verdict->window = unit->window;
     } else {
-        *verdict = paygo_decode(config, &unit->window, PAYGO_STANDARD, text, length);
+        *verdict = paygo_decode(config, &unit->window, form, text, length);
         if (entry && verdict->type == PAYGO_INVALID) {
             if (unit->wrong_entries < 255) {
                 unit->wrong_entries++;
@@ -106,7 +115,7 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
         } else if (verdict->reason == PAYGO_REASON_ACCEPTED) {
             unit->window = verdict->window;
             unit->wrong_entries = 0;
-            apply(unit, config, verdict);
+            apply(unit, config, form, verdict);
         }
     }
     answer.wait_seconds = paygo_unit_wait_left(unit);

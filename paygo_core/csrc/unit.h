@@ -37,7 +37,10 @@ void paygo_unit_init(paygo_unit *unit, uint16_t count);
 /* Moves the clock on. `now` in seconds; a value below the unit's clock changes nothing. */
 void paygo_unit_tick(paygo_unit *unit, uint64_t now);
 
-/* An entry of `length` characters at `now`, judged and applied (T22, T26 to T35). */
+/*
+ * An entry of `length` characters at `now`, judged and applied (T22, T26 to T35). Extended tokens are entries too, but
+ * only their unlock and sync have an effect here; any other value is consumed, and is for the caller to act on (T25).
+ */
 paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
                               size_t length);
 

@@ -44,9 +44,7 @@ def render(page: Page) -> str:
     import jinja2
     from plotly import io
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, finalize=lambda cell: _masked(cell)
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_masked)
     template = environment.from_string(files("paygo_core.report").joinpath("page.html.j2").read_text("utf-8"))
     plots: dict[str, Markup] = {}
     for section in page.sections:
