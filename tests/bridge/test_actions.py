@@ -1,0 +1,118 @@
+"""Alerts become actions, exactly once."""
+
+from __future__ import annotations
+
+import dataclasses
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hw_bridge.actions import ActionStore
+from paygo_core import PaygoError
+from paygo_core.errors import DeviceError
+from paygo_core.registry import Registry
+from paygo_core.wire.hdk import Alert
+
+RAISED = Alert("BATTERY_OVERVOLTAGE", True, 16012, "mV", 1, 1)
+CLEARED = Alert("BATTERY_OVERVOLTAGE", False, 13800, "mV", 1, 2)
+AGAIN = dataclasses.replace(RAISED, seq=3, value=16100)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ActionStore.open(tmp_path / "fleet.db") as store:
+        yield store
+
+
+def test_a_raised_alert_opens_an_action_and_its_end_resolves_it(store):
+    opened = store.record("A1", RAISED)
+    assert (opened.state, opened.times, opened.value, opened.unit) == ("open", 1, 16012, "mV")
+    assert opened.resolved_at is None
+    assert store.open_actions() == [opened]
+    resolved = store.record("A1", CLEARED)
+    assert (resolved.id, resolved.state, resolved.value) == (opened.id, "resolved", 16012)
+    assert resolved.resolved_at >= resolved.opened_at
+    assert resolved.opened_at.utcoffset().total_seconds() == 0
+    assert store.open_actions() == []
+    assert store.actions() == [resolved]
+
+
+def test_a_repetition_changes_nothing(store):
+    """H20: at least once on the wire."""
+    first = store.record("A1", RAISED)
+    for _ in range(3):
+        assert store.record("A1", RAISED) is None
+    store.record("A1", CLEARED)
+    assert store.record("A1", RAISED) is None
+    assert [action.times for action in store.actions()] == [first.times]
+
+
+def test_another_unit_boot_or_sequence_is_another_event(store):
+    store.record("A1", RAISED)
+    assert store.record("A2", RAISED).id == 2
+    assert store.record("A1", dataclasses.replace(RAISED, boot=2)).times == 2
+    assert store.record("A1", AGAIN).times == 3
+
+
+def test_an_alert_raised_again_counts_into_the_open_action(store):
+    first = store.record("A1", RAISED)
+    again = store.record("A1", AGAIN)
+    assert (again.id, again.times, again.value) == (first.id, 2, 16100)
+
+
+def test_an_alert_raised_after_its_end_opens_a_new_action(store):
+    first = store.record("A1", RAISED)
+    store.record("A1", CLEARED)
+    assert store.record("A1", AGAIN).id != first.id
+
+
+def test_an_end_without_a_beginning_is_stored_and_opens_nothing(store):
+    assert store.record("A1", CLEARED) is None
+    assert store.actions() == []
+
+
+def test_an_acknowledged_action_stays_open_until_the_unit_says_otherwise(store):
+    opened = store.record("A1", RAISED)
+    assert store.acknowledge(opened.id).state == "acknowledged"
+    assert [action.state for action in store.open_actions()] == ["acknowledged"]
+    assert store.record("A1", AGAIN).state == "acknowledged"
+    assert store.record("A1", CLEARED).state == "resolved"
+    with pytest.raises(PaygoError):
+        store.acknowledge(opened.id)
+
+
+def test_a_number_beyond_the_database_is_a_fault_of_the_unit(store):
+    with pytest.raises(DeviceError):
+        store.record("A1", dataclasses.replace(RAISED, seq=10**19))
+
+
+def test_the_file_is_private_and_is_the_registrys_too(tmp_path):
+    path = tmp_path / "fleet.db"
+    for place in (path, f"sqlite:///{path}"):
+        with ActionStore.open(place) as store:
+            store.record("A1", RAISED)
+            assert len(store.actions()) == 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with Registry.open(path, create=False) as registry:
+        assert list(registry.devices()) == []
+
+
+def test_of_two_programs_that_record_the_same_events_each_event_counts_once(tmp_path):
+    path = tmp_path / "fleet.db"
+    ActionStore.open(path).close()
+    together = threading.Barrier(2)
+
+    def record(_: int) -> int:
+        changed = 0
+        with ActionStore.open(path) as store:
+            for seq in range(1, 21):
+                together.wait(60)
+                changed += store.record("A1", dataclasses.replace(RAISED, seq=seq)) is not None
+        return changed
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sum(threads.map(record, range(2))) == 20
+    with ActionStore.open(path) as store:
+        assert [action.times for action in store.actions()] == [20]
