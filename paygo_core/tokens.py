@@ -308,7 +308,7 @@ def token_at(config: DeviceConfig, count: int, value: int, extended: bool = Fals
     """The token at exactly this count, whatever its parity: for tests of devices, not for customers (T5, T9)."""
     form = _form(extended)
     if not lib.paygo_value_allowed(form, _checked_int("value", value, 0, LARGEST_EXTENDED_VALUE)):
-        raise PaygoError(f"the value {value} cannot be issued", "996 and 997 are reserved")
+        raise PaygoError(f"the value {value} cannot be issued", "a value fits its digits and is not 996 or 997")
     checked = _checked_int("count", count, 1, LARGEST_COUNT)
     return write_token(config, form, lib.paygo_encode(config.native, form, checked, value))
 
@@ -348,7 +348,7 @@ def decode_token(config: DeviceConfig, token: str, state: DecoderState) -> Decod
     A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
     """
     if not isinstance(token, str):
-        raise PaygoError(f"the token is a {type(token).__name__}", "a token is text, since its leading zeros count")
+        raise PaygoError(f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count")
     digits = strip_token(token)
     extended = len(digits) == (20 if config.restricted_digit_set else 12)
     text = digits.encode("ascii", "replace")
