@@ -339,5 +339,5 @@ def test_any_state_judges_any_count_as_the_model_does(highest, below, halves, co
 
 def test_a_token_that_is_no_text_is_a_wrong_argument():
     """T20: a number has lost its leading zeros."""
-    with pytest.raises(PaygoError, match="the token is a int"):
+    with pytest.raises(PaygoError, match="the token is of type int"):
         decode_token(CONFIG, 16609796, DecoderState(1))  # type: ignore[arg-type]
