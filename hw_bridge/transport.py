@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +47,9 @@ class Transport:
         if not port.startswith("rfc2217://"):  # pyserial's client has no write timeout
             options["write_timeout"] = WRITE_SECONDS
         try:
-            self._serial = serial.serial_for_url(port, baudrate=baud, timeout=SLICE_SECONDS, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # pyserial's own, in its rfc2217 client
+                self._serial = serial.serial_for_url(port, baudrate=baud, timeout=SLICE_SECONDS, **options)
         except ValueError as error:
             raise PaygoError(
                 f"{port} cannot be opened: {error}", "a port is a device, socket:// or rfc2217://"
@@ -63,8 +66,7 @@ class Transport:
         """Sends all of `data`."""
         self._trace(">", data)
         try:
-            self._serial.write(data)
-            self._serial.flush()
+            self._serial.write(data)  # no flush(): draining has no timeout
         except serial.SerialTimeoutException:
             raise NoAnswerError(
                 f"{self.port} takes no bytes since {WRITE_SECONDS:g} s", "the unit hangs, or its flow control is on"

@@ -316,7 +316,7 @@ class HdkDriver:
         data = self._transport.read(timeout)
         self._seen += len(data)
         events = self._reader.feed(data)
-        if not data and timeout and not self.extended:  # `hdk+` ends every reply with a line end (H3)
+        if not data and timeout >= QUIET_SECONDS and not self.extended:  # `hdk+` replies have a line end (H3)
             events = self._reader.silence()
         for event in events:
             if isinstance(event, Alert) and event not in self._alerts:
