@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch])
-CSRC := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
+SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch] */csrc/batch/*.[ch])
+CSRC := $(wildcard paygo_core/csrc/*.c paygo_core/csrc/batch/*.c firmware_sim/csrc/*.c)
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
 C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
 BUILD := build/check

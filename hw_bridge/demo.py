@@ -19,11 +19,12 @@ from hw_bridge.simulated import ControlClient, simulated_unit
 from hw_bridge.story_page import Entered, Sample, StoryStep, story_page
 from hw_bridge.transport import Transport
 from paygo_core import report
+from paygo_core.decoding import DecoderState, decode_token
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, Problem
 from paygo_core.registry import Registry
 from paygo_core.shell import emit, note, output_options
-from paygo_core.tokens import DecoderState, DeviceConfig, Token, TokenType, decode_token
+from paygo_core.tokens import DeviceConfig, Token, TokenType
 
 SABOTAGE = ("none", "replay", "output", "alert", "count", "mute")
 DAY_S = 86_400

@@ -6,6 +6,7 @@ from cffi import FFI
 
 CSRC = Path("paygo_core/csrc")
 SOURCES = [str(CSRC / name) for name in ("siphash.c", "chain.c", "digits.c", "codec.c", "unit.c")]
+PC_SOURCES = [str(CSRC / "reference.c"), *(str(path) for path in sorted((CSRC / "batch").glob("*.c")))]
 
 # What firmware_sim's extension repeats, since it embeds the brain.
 CODEC_CDEF = """
@@ -43,6 +44,7 @@ paygo_key paygo_key_load(const uint8_t bytes[16]);
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length);
 
 uint64_t paygo_chain_next(const paygo_key *key, paygo_form form, uint64_t code);
+uint64_t paygo_largest_code(paygo_form form);
 uint32_t paygo_default_starting_code(const uint8_t secret_key[16]);
 
 uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char *text);
@@ -76,6 +78,25 @@ uint64_t paygo_unit_seconds_left(const paygo_unit *unit);
 uint64_t paygo_unit_wait_left(const paygo_unit *unit);
 void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t *bytes);
 bool paygo_unit_load(paygo_unit *unit, const uint8_t *bytes);
+
+typedef struct { uint16_t max_count; uint16_t used; } paygo_reference;
+paygo_verdict paygo_reference_enter(const paygo_config *config, bool wide_int, paygo_reference *state, uint32_t token);
+
+typedef enum { PAYGO_SIMD_SCALAR, ... } paygo_simd;
+typedef struct {
+    paygo_form form;
+    const uint8_t *keys;
+    size_t key_stride;
+    const uint32_t *starting_codes;
+    size_t starting_code_stride;
+    const uint32_t *counts;
+    size_t count_stride;
+    const uint32_t *values;
+    size_t value_stride;
+    uint64_t *tokens;
+} paygo_batch;
+bool paygo_simd_available(paygo_simd simd);
+void paygo_batch_run(const paygo_batch *batch, paygo_simd simd, size_t from, size_t to);
 """
 )
 
@@ -83,9 +104,9 @@ ffibuilder = FFI()
 ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "paygo_core._native",
-    '#include "unit.h"\n',
-    sources=SOURCES,
+    '#include "batch/batch.h"\n#include "reference.h"\n#include "unit.h"\n',
+    sources=[*SOURCES, *PC_SOURCES],
     include_dirs=[str(CSRC)],
-    depends=[str(path) for path in sorted(CSRC.glob("*.h"))],
+    depends=[str(path) for path in sorted(CSRC.rglob("*.h"))],
     extra_compile_args=["-std=c99", "-O2"],
 )

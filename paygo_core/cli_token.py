@@ -12,22 +12,18 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from paygo_core.decoding import Decoded, DecoderState, Reason, decode_token, strip_token
 from paygo_core.errors import PaygoError
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import (
     LARGEST_COUNT,
     LARGEST_OLDER_WINDOW,
     LARGEST_STARTING_CODE,
-    Decoded,
-    DecoderState,
     DeviceConfig,
-    Reason,
     Token,
     TokenType,
     collides,
-    decode_token,
     generate_token,
-    strip_token,
     sync_count,
 )
 
@@ -263,7 +259,7 @@ def _state_for_people(state: DecoderState) -> str:
     return f"count {state.count}, floor {state.floor}, used {used}"
 
 
-def _show(decoded: Decoded, extended: bool) -> None:
+def _show(decoded: Decoded[DecoderState], extended: bool) -> None:
     click.echo(decoded.token_type.name)
     if decoded.value is not None:
         command = decoded.value in (998, 999)

@@ -1,11 +1,11 @@
-"""Tokens: device configurations, making tokens and judging them. Rules (T1 …) are in docs/token-rules.md."""
+"""Device configurations and the making of tokens. Rules (T1 …) are in docs/token-rules.md."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import IntEnum
 from fractions import Fraction
 from typing import Any, SupportsIndex
 
@@ -35,26 +35,6 @@ class TokenType(IntEnum):
     ALREADY_USED = 11
 
 
-class Reason(str, Enum):
-    """Why a token got its type."""
-
-    ACCEPTED = "accepted"
-    LENGTH = "wrong length"
-    DIGITS = "wrong digit set"
-    RANGE = "beyond the largest code"
-    RESERVED = "reserved value"
-    NO_MATCH = "no matching count within the windows"
-    USED = "used before"
-    OLDER_THAN_SET = "older than a set-time, unlock, sync or the provisioning"
-    TOO_OLD = "older than the window for late add-time tokens"
-    OVERTAKEN = "a set-time, unlock or sync below the last count"
-    WAITING = "entered during the wait after wrong entries"
-
-
-REASONS = tuple(Reason)
-"""In the order of the C core's paygo_reason."""
-
-
 def parse_key(text: str) -> bytes:
     """The 16 bytes of a secret key written as 32 hexadecimal characters (T1). The error never shows the key."""
     stripped = text.strip()
@@ -70,7 +50,8 @@ def parse_key(text: str) -> bytes:
     return bytes.fromhex(stripped)
 
 
-def _checked_int(name: str, value: object, low: int, high: int) -> int:
+def checked_int(name: str, value: object, low: int, high: int) -> int:
+    """`value` as an int within its limits; raises PaygoError that names it."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise PaygoError(f"{name} is a {type(value).__name__}", f"{name} is an integer from {low} to {high}")
     number = int(value.__index__())
@@ -121,7 +102,7 @@ class DeviceConfig:
             ("older_window", 0, LARGEST_OLDER_WINDOW),
             ("max_count", 1, LARGEST_COUNT),
         ):
-            put(self, name, _checked_int(name.replace("_", " "), getattr(self, name), low, high))
+            put(self, name, checked_int(name.replace("_", " "), getattr(self, name), low, high))
         put(self, "restricted_digit_set", bool(self.restricted_digit_set))
         native = ffi.new("paygo_config *")
         native.secret_key = self.secret_key
@@ -161,63 +142,6 @@ class Token:
 
     def __str__(self) -> str:
         return self.digits
-
-
-@dataclass(frozen=True)
-class DecoderState:
-    """What a device remembers of the tokens it took (T11).
-
-    count: L, the highest accepted count, 0 … 65 535. floor: F, at or below which nothing is admitted; None means
-    count, as after provisioning. used_counts: the even counts accepted near the last one.
-    """
-
-    count: int = 1
-    floor: int = None  # type: ignore[assignment]  # None only until __post_init__ sets it
-    used_counts: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "count", _checked_int("count", self.count, 0, LARGEST_COUNT))
-        floor = self.count if self.floor is None else self.floor
-        put(self, "floor", _checked_int("floor", floor, 0, self.count))
-        used = {_checked_int("used count", n, 1, self.count) for n in self.used_counts}
-        put(self, "used_counts", tuple(sorted(used)))
-
-    def to_native(self) -> Any:
-        """The C core's paygo_window, for this package alone."""
-        used = 0
-        for n in self.used_counts:
-            if self.count - n <= LARGEST_OLDER_WINDOW and n % 2 == 0:
-                used |= 1 << (self.count - n)
-        return ffi.new("paygo_window *", {"count": self.count, "floor": self.floor, "used": used})
-
-    @classmethod
-    def from_native(cls, window: Any) -> DecoderState:
-        """The reverse of to_native."""
-        count, used = window.count, window.used
-        used_counts = tuple(count - back for back in range(LARGEST_OLDER_WINDOW, -1, -1) if used >> back & 1)
-        return cls(count, window.floor, used_counts)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What a device makes of a token.
-
-    value: raw units, 998 or 999, and count: the count that gave the token; both None when INVALID.
-    days: value / time divider of an ADD_TIME or SET_TIME, else None. state: the device's state afterwards.
-    """
-
-    token_type: TokenType
-    value: int | None
-    days: float | None
-    count: int | None
-    state: DecoderState
-    reason: Reason
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the device takes the token."""
-        return self.reason is Reason.ACCEPTED
 
 
 def units_of_days(days: Days, time_divider: int) -> int:
@@ -264,13 +188,14 @@ def token_value(
     return number
 
 
-def _form(extended: bool) -> int:
+def form_of(extended: bool) -> int:
+    """The C core's paygo_form."""
     return int(lib.PAYGO_EXTENDED if extended else lib.PAYGO_STANDARD)
 
 
 def collides(config: DeviceConfig, count: int, value: int, extended: bool = False) -> bool:
     """Whether another count within 80 gives the same token, so that this count must not be issued (T18)."""
-    return bool(lib.paygo_collides(config.native, _form(extended), count, value))
+    return bool(lib.paygo_collides(config.native, form_of(extended), count, value))
 
 
 def generate_token(
@@ -292,24 +217,24 @@ def generate_token(
     except ValueError:
         raise PaygoError(f"{token_type!r} is not a token type", "use a member of TokenType") from None
     number = token_value(config, kind, value, days, extended)
-    start = _checked_int("count", count, 0, LARGEST_COUNT)
+    start = checked_int("count", count, 0, LARGEST_COUNT)
     new_count = int(lib.paygo_next_count(config.native, start, int(kind)))
     if new_count == 0:
         raise PaygoError(
             f"no {kind.name} count is left after {start}: the last usable count is {config.max_count}",
             "counts never wrap; the device has to be given a new key",
         )
-    form = _form(extended)
+    form = form_of(extended)
     return Token(write_token(config, form, lib.paygo_encode(config.native, form, new_count, number)), new_count,
                  kind, number)  # fmt: skip
 
 
 def token_at(config: DeviceConfig, count: int, value: int, extended: bool = False) -> str:
     """The token at exactly this count, whatever its parity: for tests of devices, not for customers (T5, T9)."""
-    form = _form(extended)
-    if not lib.paygo_value_allowed(form, _checked_int("value", value, 0, LARGEST_EXTENDED_VALUE)):
+    form = form_of(extended)
+    if not lib.paygo_value_allowed(form, checked_int("value", value, 0, LARGEST_EXTENDED_VALUE)):
         raise PaygoError(f"the value {value} cannot be issued", "a value fits its digits and is not 996 or 997")
-    checked = _checked_int("count", count, 1, LARGEST_COUNT)
+    checked = checked_int("count", count, 1, LARGEST_COUNT)
     return write_token(config, form, lib.paygo_encode(config.native, form, checked, value))
 
 
@@ -319,7 +244,7 @@ def sync_count(config: DeviceConfig, count: int) -> int:
     The one nearest the server's `count` + 98, the higher of two, and the last that there is near the end of the counts.
     Raises PaygoError when no odd count is left.
     """
-    start = _checked_int("count", count, 0, LARGEST_COUNT)
+    start = checked_int("count", count, 0, LARGEST_COUNT)
     last = config.max_count if config.max_count % 2 == 1 else config.max_count - 1
     sync = min(start + (98 if start % 2 == 1 else 99), last)
     if sync <= start:
@@ -335,30 +260,3 @@ def write_token(config: DeviceConfig, form: int, token: int) -> str:
     text = ffi.new("char[20]")
     length = lib.paygo_digits_write(form, config.restricted_digit_set, token, text)
     return str(ffi.unpack(text, length).decode("ascii"))
-
-
-def strip_token(text: str) -> str:
-    """A token as people write it, without the spaces and hyphens between its digits (T23)."""
-    return re.sub(r"[\s-]", "", text)
-
-
-def decode_token(config: DeviceConfig, token: str, state: DecoderState) -> Decoded:
-    """What a device in `state` makes of a token. The state is not changed: the new one is in the answer.
-
-    A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
-    """
-    if not isinstance(token, str):
-        raise PaygoError(f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count")
-    digits = strip_token(token)
-    extended = len(digits) == (20 if config.restricted_digit_set else 12)
-    text = digits.encode("ascii", "replace")
-    verdict = lib.paygo_decode(config.native, state.to_native(), _form(extended), text, len(text))
-    token_type = TokenType(verdict.type)
-    reason = REASONS[verdict.reason]
-    if token_type is TokenType.INVALID:
-        return Decoded(token_type, None, None, None, state, reason)
-    value = int(verdict.value)
-    timed = value not in COMMAND_VALUES and not extended
-    days = value / config.time_divider if timed else None
-    after = DecoderState.from_native(verdict.window) if reason is Reason.ACCEPTED else state
-    return Decoded(token_type, value, days, int(verdict.count), after, reason)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paygo_core._native import ffi, lib
+from paygo_core.decoding import REASONS, DecoderState, Reason
 from paygo_core.errors import PaygoError
-from paygo_core.tokens import LARGEST_COUNT, REASONS, DecoderState, DeviceConfig, Reason, TokenType
+from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType
 
 STORED_BYTES = 36
 

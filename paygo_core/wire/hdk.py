@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paygo_core.decoding import strip_token
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
 from paygo_core.redact import MASK, mask_secrets
-from paygo_core.tokens import strip_token
 from paygo_core.wire.crc import crc16_ccitt_false
 
 LONGEST_LINE = 4096

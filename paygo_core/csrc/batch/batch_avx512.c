@@ -1,0 +1,67 @@
+/* Many tokens with AVX-512: four vectors of eight chains in flight; rotations are one instruction. */
+#include "batch.h"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+
+#include <immintrin.h>
+
+#define NAME(part) paygo_batch_avx512_##part
+#define TARGET __attribute__((target("avx512f,avx512bw")))
+#define ALIGNED __attribute__((aligned(64)))
+#define VECTOR __m512i
+#define WIDTH 8
+#define VECTORS 4
+#define FLIGHT(op) op(0) op(1) op(2) op(3)
+
+#define SPLAT(x) _mm512_set1_epi64((long long)UINT64_C(x))
+#define LOAD(at) _mm512_load_si512((const void *)(at))
+#define STORE(at, x) _mm512_store_si512((void *)(at), (x))
+#define ADD(x, y) _mm512_add_epi64((x), (y))
+#define XOR(x, y) _mm512_xor_si512((x), (y))
+#define ROTATE13(x) _mm512_rol_epi64((x), 13)
+#define ROTATE16(x) _mm512_rol_epi64((x), 16)
+#define ROTATE17(x) _mm512_rol_epi64((x), 17)
+#define ROTATE21(x) _mm512_rol_epi64((x), 21)
+#define ROTATE32(x) _mm512_rol_epi64((x), 32)
+
+/* The low four bytes of each word swapped and doubled; all eight swapped. */
+#define BYTES(high, low) _mm512_set4_epi64((long long)UINT64_C(high), (long long)UINT64_C(low), \
+                                           (long long)UINT64_C(high), (long long)UINT64_C(low))
+#define MESSAGE9(x) _mm512_shuffle_epi8((x), BYTES(0x08090a0b08090a0b, 0x0001020300010203))
+#define MESSAGE12(x) _mm512_shuffle_epi8((x), BYTES(0x08090a0b0c0d0e0f, 0x0001020304050607))
+
+TARGET static __m512i brought_below(__m512i x, long long limit, long long excess)
+{
+    const __mmask8 above = _mm512_cmpgt_epu64_mask(x, _mm512_set1_epi64(limit));
+    return _mm512_mask_sub_epi64(x, above, x, _mm512_set1_epi64(excess));
+}
+
+TARGET static __m512i code9(__m512i hash)
+{
+    const __m512i folded = _mm512_xor_si512(hash, _mm512_srli_epi64(hash, 32));
+    return brought_below(_mm512_srli_epi64(_mm512_slli_epi64(folded, 32), 34), 999999999LL, 73741825LL);
+}
+
+TARGET static __m512i code12(__m512i hash)
+{
+    return brought_below(_mm512_srli_epi64(hash, 24), 999999999999LL, 99511627777LL);
+}
+
+#define CODE9(x) code9(x)
+#define CODE12(x) code12(x)
+
+#include "lanes.h"
+
+void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to)
+{
+    NAME(run)(batch, from, to);
+}
+
+#else
+
+void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to)
+{
+    paygo_batch_scalar(batch, from, to);
+}
+
+#endif

@@ -1,0 +1,198 @@
+"""Judging tokens: what a device makes of one, by our rules or as deployed firmware does. Rules: docs/token-rules.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar, overload
+
+from paygo_core._native import ffi, lib
+from paygo_core.errors import PaygoError
+from paygo_core.tokens import (
+    COMMAND_VALUES,
+    LARGEST_COUNT,
+    LARGEST_OLDER_WINDOW,
+    DeviceConfig,
+    TokenType,
+    checked_int,
+    form_of,
+)
+
+
+class Dialect(str, Enum):
+    """Whose rules judge a token."""
+
+    STANDARD = "standard"
+    """Ours: docs/token-rules.md."""
+    REFERENCE_C = "reference C"
+    """The decoder that ships in deployed firmware where int has 32 bits (HDK, ESP32), its defects included."""
+    REFERENCE_C_16 = "reference C, 16-bit int"
+    """The same source where int has 16 bits (the Arduino sketch)."""
+
+
+class Reason(str, Enum):
+    """Why a token got its type."""
+
+    ACCEPTED = "accepted"
+    LENGTH = "wrong length"
+    DIGITS = "wrong digit set"
+    RANGE = "beyond the largest code"
+    RESERVED = "reserved value"
+    NO_MATCH = "no matching count within the windows"
+    USED = "used before"
+    OLDER_THAN_SET = "older than a set-time, unlock, sync or the provisioning"
+    TOO_OLD = "older than the window for late add-time tokens"
+    OVERTAKEN = "a set-time, unlock or sync below the last count"
+    WAITING = "entered during the wait after wrong entries"
+
+
+REASONS = tuple(Reason)
+"""In the order of the C core's paygo_reason."""
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """What a device remembers of the tokens it took (T11).
+
+    count: L, the highest accepted count, 0 … 65 535. floor: F, at or below which nothing is admitted; None means
+    count, as after provisioning. used_counts: the even counts accepted near the last one.
+    """
+
+    count: int = 1
+    floor: int = None  # type: ignore[assignment]  # None only until __post_init__ sets it
+    used_counts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "count", checked_int("count", self.count, 0, LARGEST_COUNT))
+        floor = self.count if self.floor is None else self.floor
+        put(self, "floor", checked_int("floor", floor, 0, self.count))
+        used = {checked_int("used count", n, 1, self.count) for n in self.used_counts}
+        put(self, "used_counts", tuple(sorted(used)))
+
+    def to_native(self) -> Any:
+        """The C core's paygo_window, for this package alone."""
+        used = 0
+        for n in self.used_counts:
+            if self.count - n <= LARGEST_OLDER_WINDOW and n % 2 == 0:
+                used |= 1 << (self.count - n)
+        return ffi.new("paygo_window *", {"count": self.count, "floor": self.floor, "used": used})
+
+    @classmethod
+    def from_native(cls, window: Any) -> DecoderState:
+        """The reverse of to_native."""
+        count, used = window.count, window.used
+        used_counts = tuple(count - back for back in range(LARGEST_OLDER_WINDOW, -1, -1) if used >> back & 1)
+        return cls(count, window.floor, used_counts)
+
+
+@dataclass(frozen=True)
+class ReferenceState:
+    """What deployed firmware remembers: max_count, 0 … 65 535, and used_mask, 16 bits.
+
+    A new HDK or Arduino unit is (0, 0), the example for terminals (1, 0).
+    """
+
+    max_count: int = 0
+    used_mask: int = 0
+
+    def __post_init__(self) -> None:
+        checked_int("max count", self.max_count, 0, LARGEST_COUNT)
+        checked_int("used mask", self.used_mask, 0, 0xFFFF)
+
+
+State = TypeVar("State", DecoderState, ReferenceState)
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[State]):
+    """What a device makes of a token.
+
+    value: raw units, 998 or 999, and count: the count that gave the token; both None when INVALID.
+    days: value / time divider of an ADD_TIME or SET_TIME, else None. state: the device's state afterwards.
+    """
+
+    token_type: TokenType
+    value: int | None
+    days: float | None
+    count: int | None
+    state: State
+    reason: Reason
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the device takes the token."""
+        return self.reason is Reason.ACCEPTED
+
+
+def strip_token(text: str) -> str:
+    """A token as people write it, without the spaces and hyphens between its digits (T23)."""
+    return re.sub(r"[\s-]", "", text)
+
+
+@overload
+def decode_token(config: DeviceConfig, token: str, state: DecoderState) -> Decoded[DecoderState]: ...
+
+
+@overload
+def decode_token(
+    config: DeviceConfig, token: str, state: DecoderState | ReferenceState, dialect: Dialect
+) -> Decoded[Any]: ...
+
+
+def decode_token(
+    config: DeviceConfig, token: str, state: DecoderState | ReferenceState, dialect: Dialect = Dialect.STANDARD
+) -> Decoded[Any]:
+    """What a device in `state` makes of a token. The state is not changed: the new one is in the answer.
+
+    The reference dialects take a ReferenceState, or a DecoderState whose count is their start, and standard tokens
+    only. A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
+    """
+    if not isinstance(token, str):
+        raise PaygoError(
+            f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count"
+        )
+    digits = strip_token(token)
+    if dialect is not Dialect.STANDARD:
+        return _decode_reference(config, digits, state, dialect)
+    if not isinstance(state, DecoderState):
+        raise PaygoError("a ReferenceState belongs to the reference dialects", "give a DecoderState, or a dialect")
+    extended = len(digits) == (20 if config.restricted_digit_set else 12)
+    text = digits.encode("ascii", "replace")
+    verdict = lib.paygo_decode(config.native, state.to_native(), form_of(extended), text, len(text))
+    reason = REASONS[verdict.reason]
+    after = DecoderState.from_native(verdict.window) if reason is Reason.ACCEPTED else state
+    return _decoded(config, verdict, after, extended)
+
+
+def _decoded(config: DeviceConfig, verdict: Any, state: State, extended: bool = False) -> Decoded[State]:
+    token_type = TokenType(verdict.type)
+    reason = REASONS[verdict.reason]
+    if token_type is TokenType.INVALID:
+        return Decoded(token_type, None, None, None, state, reason)
+    value = int(verdict.value)
+    timed = token_type in (TokenType.ADD_TIME, TokenType.SET_TIME) or value not in COMMAND_VALUES
+    days = value / config.time_divider if timed and not extended else None
+    return Decoded(token_type, value, days, int(verdict.count), state, reason)
+
+
+def _decode_reference(
+    config: DeviceConfig, digits: str, state: DecoderState | ReferenceState, dialect: Dialect
+) -> Decoded[ReferenceState]:
+    """Deployed code keeps two bits of each restricted digit: there 7 reads as 3 (T23)."""
+    before = ReferenceState(state.count) if isinstance(state, DecoderState) else state
+    length = 15 if config.restricted_digit_set else 9
+    if len(digits) != length or re.fullmatch("[0-9]*", digits) is None:
+        reason = Reason.LENGTH if len(digits) != length else Reason.DIGITS
+        return Decoded(TokenType.INVALID, None, None, None, before, reason)
+    number = int(digits)
+    if config.restricted_digit_set:
+        number = 0
+        for digit in digits:
+            number = number << 2 | (int(digit) - 1) & 3
+    if number > lib.paygo_largest_code(lib.PAYGO_STANDARD):
+        return Decoded(TokenType.INVALID, None, None, None, before, Reason.RANGE)
+    native = ffi.new("paygo_reference *", {"max_count": before.max_count, "used": before.used_mask})
+    verdict = lib.paygo_reference_enter(config.native, dialect is Dialect.REFERENCE_C, native, number)
+    return _decoded(config, verdict, ReferenceState(native.max_count, native.used))
