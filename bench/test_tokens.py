@@ -5,7 +5,7 @@ from __future__ import annotations
 import openpaygo
 import pytest
 
-from paygo_core import DecoderState, DeviceConfig, generate_token
+from paygo_core import ChainCache, DecoderState, DeviceConfig, generate_token
 from paygo_core import decode_token as decode
 
 HEX = "a29ab82edc5fbbc41ec9530f6dac86b1"
@@ -58,3 +58,12 @@ def test_refuse_openpaygo(benchmark, count):
     benchmark.group = f"refuse a wrong token at count {count}"
     value, *_ = benchmark(lambda: openpaygo.decode_token(**theirs(token=WRONG, count=count, used_counts=[])))
     assert value is None
+
+
+@pytest.mark.parametrize("count", [100, 60_000])
+def test_decode_with_a_warm_cache(benchmark, count):
+    benchmark.group = "decode the next token with a warm cache"
+    cache = ChainCache()
+    digits, state = generate_token(CONFIG, count, 7).digits, DecoderState(count)
+    decode(CONFIG, digits, state, cache=cache)
+    assert benchmark(decode, CONFIG, digits, state, cache=cache).value == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paygo_core._version import __version__
+from paygo_core.cache import ChainCache
 from paygo_core.decoding import Decoded, DecoderState, Dialect, Reason, ReferenceState, decode_token
 from paygo_core.errors import PaygoError
 from paygo_core.tokens import DeviceConfig, Token, TokenType, generate_token
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "ChainCache",
     "Decoded",
     "DecoderState",
     "DeviceConfig",

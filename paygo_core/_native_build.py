@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path("paygo_core/csrc")
-SOURCES = [str(CSRC / name) for name in ("siphash.c", "chain.c", "digits.c", "codec.c", "unit.c")]
+SOURCES = [str(CSRC / name) for name in ("siphash.c", "chain.c", "digits.c", "codec.c", "cache.c", "unit.c")]
 PC_SOURCES = [str(CSRC / "reference.c"), *(str(path) for path in sorted((CSRC / "batch").glob("*.c")))]
 
 # What firmware_sim's extension repeats, since it embeds the brain.
@@ -48,6 +48,9 @@ uint64_t paygo_largest_code(paygo_form form);
 uint32_t paygo_default_starting_code(const uint8_t secret_key[16]);
 
 uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char *text);
+typedef enum { PAYGO_DIGITS_TOKEN, ... } paygo_digits_result;
+paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const char *text, size_t length,
+                                      uint64_t *token);
 
 typedef struct {
     paygo_token_type type;
@@ -60,6 +63,15 @@ paygo_window paygo_window_at(uint16_t count);
 bool paygo_value_allowed(paygo_form form, uint32_t value);
 uint16_t paygo_next_count(const paygo_config *config, uint16_t count, paygo_token_type type);
 uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
+typedef struct { uint64_t code; uint16_t count; } paygo_checkpoint;
+uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
+                           paygo_checkpoint *point);
+paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
+                                paygo_checkpoint *point);
+typedef struct { uint64_t chain; paygo_checkpoint point; uint32_t used; } paygo_cache_slot;
+typedef struct { paygo_cache_slot *slots; uint32_t size; uint32_t uses; } paygo_cache;
+paygo_checkpoint paygo_cache_find(paygo_cache *cache, uint64_t chain);
+void paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point);
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length);
@@ -104,7 +116,7 @@ ffibuilder = FFI()
 ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "paygo_core._native",
-    '#include "batch/batch.h"\n#include "reference.h"\n#include "unit.h"\n',
+    '#include "batch/batch.h"\n#include "cache.h"\n#include "reference.h"\n#include "unit.h"\n',
     sources=[*SOURCES, *PC_SOURCES],
     include_dirs=[str(CSRC)],
     depends=[str(path) for path in sorted(CSRC.rglob("*.h"))],

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from paygo_core._native import ffi, lib
 from paygo_core.errors import PaygoError
+
+if TYPE_CHECKING:
+    from paygo_core.cache import ChainCache
 
 LARGEST_STARTING_CODE = 999_999_999
 LARGEST_COUNT = 65_535
@@ -206,11 +209,13 @@ def generate_token(
     extended: bool = False,
     *,
     days: Days | None = None,
+    cache: ChainCache | None = None,
 ) -> Token:
     """The token after the server's `count` (0 … 65 535): the next count of the type's parity (T10).
 
     value: raw units, 0 … 995 (extended: 0 … 995, 1000 … 999 999), or days. Pure: the collision rule (T18) and the
-    count belong to whoever owns the count. Raises PaygoError for anything out of range.
+    count belong to whoever owns the count. With a cache the time does not grow with the count.
+    Raises PaygoError for anything out of range.
     """
     try:
         kind = TokenType(token_type)
@@ -225,8 +230,14 @@ def generate_token(
             "counts never wrap; the device has to be given a new key",
         )
     form = form_of(extended)
-    return Token(write_token(config, form, lib.paygo_encode(config.native, form, new_count, number)), new_count,
-                 kind, number)  # fmt: skip
+    if cache is None:
+        code = lib.paygo_encode(config.native, form, new_count, number)
+    else:
+        chain = cache.chain(config, form, number)
+        point = cache.find(chain)
+        code = lib.paygo_encode_from(config.native, form, new_count, number, point)
+        cache.keep(chain, point)
+    return Token(write_token(config, form, code), new_count, kind, number)
 
 
 def token_at(config: DeviceConfig, count: int, value: int, extended: bool = False) -> str:

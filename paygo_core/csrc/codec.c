@@ -42,13 +42,49 @@ static uint64_t token_base(const paygo_config *config, paygo_form form, uint32_t
     return (config->starting_code % modulus + value) % modulus;
 }
 
-uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
+static uint32_t mark_below(uint32_t count)
+{
+    return count > PAYGO_CHECKPOINT_BACK ? count - PAYGO_CHECKPOINT_BACK : 0;
+}
+
+static void walk_from(paygo_walk *walk, const paygo_checkpoint *point)
+{
+    walk->count = point->count;
+    walk->code = point->code;
+}
+
+static paygo_checkpoint checkpoint_of(const paygo_walk *walk)
+{
+    paygo_checkpoint point;
+    point.code = walk->code;
+    point.count = (uint16_t)walk->count;
+    return point;
+}
+
+uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
+                           paygo_checkpoint *point)
 {
     const paygo_key key = paygo_key_load(config->secret_key);
     const uint64_t base = token_base(config, form, value);
+    const uint32_t mark = mark_below(count);
     paygo_walk walk = paygo_walk_start(&key, form, config->starting_code, base);
-    paygo_walk_by(&walk, count);
+    if (point->count > 0 && point->count <= count) {
+        walk_from(&walk, point);
+    }
+    if (walk.count < mark) {
+        paygo_walk_by(&walk, mark - walk.count);
+        *point = checkpoint_of(&walk);
+    }
+    paygo_walk_by(&walk, count - walk.count);
     return paygo_with_base(form, walk.code, (uint32_t)base);
+}
+
+uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
+{
+    paygo_checkpoint none;
+    none.code = 0;
+    none.count = 0;
+    return paygo_encode_from(config, form, count, value, &none);
 }
 
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
@@ -159,12 +195,43 @@ void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, cons
     decoder->verdict = invalid(window, decoder->done ? PAYGO_REASON_RESERVED : PAYGO_REASON_NO_MATCH);
     decoder->verdict.value = value;
     decoder->walk = paygo_walk_start(&key, form, config->starting_code, token);
+    decoder->token = token;
+    decoder->first = 0;
+    decoder->noted.code = 0;
+    decoder->noted.count = 0;
     /* T12: how far a device looks. */
     decoder->last = (uint32_t)window->count +
                     (value == PAYGO_VALUE_COUNTER_SYNC ? config->max_sync_jump : config->max_jump);
     if (decoder->last > config->max_count) {
         decoder->last = config->max_count;
     }
+    decoder->mark = mark_below(window->count);
+    if (decoder->mark > decoder->last) {
+        decoder->mark = 0;
+    }
+}
+
+void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point)
+{
+    if (point->count > 0 && point->count <= decoder->mark) {
+        walk_from(&decoder->walk, point);
+        decoder->first = point->count;
+        decoder->noted = *point;
+    }
+}
+
+/* The end of the walk. Below a checkpoint an old token may still match: T15 tells it from a wrong one (T16). */
+static void end_of_walk(paygo_decoder *decoder)
+{
+    if (decoder->verdict.reason != PAYGO_REASON_NO_MATCH || decoder->first == 0) {
+        decoder->done = true;
+        return;
+    }
+    decoder->last = decoder->first;
+    decoder->first = 0;
+    decoder->mark = 0;
+    decoder->walk =
+        paygo_walk_start(&decoder->walk.key, decoder->walk.form, decoder->config->starting_code, decoder->token);
 }
 
 bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps)
@@ -172,11 +239,12 @@ bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps)
     paygo_verdict *verdict = &decoder->verdict;
     const uint32_t value = verdict->value;
     while (!decoder->done) {
-        const uint32_t left = decoder->last - decoder->walk.count;
         const uint32_t begun = decoder->walk.count;
+        const uint32_t stop = begun < decoder->mark ? decoder->mark : decoder->last;
+        const uint32_t left = stop - begun;
         if (left == 0) {
-            decoder->done = true;
-            break;
+            end_of_walk(decoder);
+            continue;
         }
         if (steps == 0) {
             return false;
@@ -192,15 +260,32 @@ bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps)
                 decoder->done = true;
             }
         }
+        if (decoder->walk.count == decoder->mark) {
+            decoder->noted = checkpoint_of(&decoder->walk);
+        }
         steps -= decoder->walk.count - begun;
     }
     return true;
 }
 
+paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
+                                paygo_checkpoint *point)
+{
+    paygo_decoder decoder;
+    paygo_decode_begin(&decoder, config, window, form, token);
+    paygo_decode_resume(&decoder, point);
+    while (!paygo_decode_run(&decoder, UINT32_C(0xffffffff))) {
+    }
+    if (decoder.noted.count > 0) {
+        *point = decoder.noted;
+    }
+    return decoder.verdict;
+}
+
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length)
 {
-    paygo_decoder decoder;
+    paygo_checkpoint none;
     uint64_t token = 0;
     switch (paygo_digits_read(form, config->restricted_digits, text, length, &token)) {
     case PAYGO_DIGITS_LENGTH:
@@ -213,8 +298,7 @@ paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *windo
     default:
         break;
     }
-    paygo_decode_begin(&decoder, config, window, form, token);
-    while (!paygo_decode_run(&decoder, UINT32_C(0xffffffff))) {
-    }
-    return decoder.verdict;
+    none.code = 0;
+    none.count = 0;
+    return paygo_decode_from(config, window, form, token, &none);
 }

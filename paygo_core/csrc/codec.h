@@ -34,6 +34,18 @@ typedef struct {
     uint32_t used;  /* bit i: the even count L - i was accepted */
 } paygo_window;
 
+/*
+ * A place on a chain from which a walk can go on, since the chain of a value never changes. It lies
+ * PAYGO_CHECKPOINT_BACK below the count that it was noted for, so that every count that can still be admitted, or can
+ * collide, lies above it.
+ */
+typedef struct {
+    uint64_t code;
+    uint16_t count; /* 0: no checkpoint */
+} paygo_checkpoint;
+
+#define PAYGO_CHECKPOINT_BACK 128U
+
 /* The numbers that the whole ecosystem uses. */
 typedef enum {
     PAYGO_ADD_TIME = 1,
@@ -85,11 +97,22 @@ uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t coun
 /* Whether another count within 80 of `count` gives the same token: such a count must not be issued (T18). */
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
 
+/*
+ * The same token from a checkpoint of its chain (cache.h): the walk begins at `point`, if that lies at or below `count`,
+ * and `point` then is where the next token of this value should begin.
+ */
+uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
+                           paygo_checkpoint *point);
+
 /* The judging of one token, which can be cut into slices: a wrong token walks last count + max_jump steps. */
 typedef struct {
     const paygo_config *config;
     paygo_walk walk;
-    uint32_t last;      /* the count at which the walk ends */
+    uint64_t token;
+    uint32_t first;         /* the count at which the walk began; what lies below is walked only if nothing matches above */
+    uint32_t mark;          /* the count whose checkpoint is noted in passing; 0: none */
+    uint32_t last;          /* the count at which the walk ends */
+    paygo_checkpoint noted; /* for the next token of this value */
     paygo_verdict verdict;
     bool done;
 } paygo_decoder;
@@ -98,11 +121,21 @@ typedef struct {
 void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window, paygo_form form,
                         uint64_t token);
 
+/*
+ * After paygo_decode_begin: begins the walk at a checkpoint of the token's chain, if that lies far enough below the last
+ * count. It changes no verdict, only the time until there is one.
+ */
+void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point);
+
 /* Walks at most `steps` counts. Returns whether decoder->verdict stands. */
 bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps);
 
 /* Judges a written token of the device's own digit set, in one go; `form` is what the device takes. */
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length);
+
+/* Judges a token's number in one go, from a checkpoint of its chain; `point` then is where the next one should begin. */
+paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
+                                paygo_checkpoint *point);
 
 #endif

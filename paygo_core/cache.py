@@ -1,0 +1,49 @@
+"""Checkpoints of chains, so that making and judging tokens costs the window instead of the count."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Any
+
+from paygo_core._native import ffi, lib
+from paygo_core.tokens import DeviceConfig, checked_int
+
+LARGEST_CACHE = 1 << 24
+
+
+class ChainCache:
+    """A bounded table of checkpoints, for the `cache` of generate_token and decode_token.
+
+    max_entries: chains remembered, one for each value of each device; a slot takes 32 bytes. It changes no verdict. It
+    may be shared by threads: walks run outside its lock. Chains are named by a hash under a key of this object's own.
+    """
+
+    def __init__(self, max_entries: int = 4096) -> None:
+        self.max_entries = checked_int("max entries", max_entries, 1, LARGEST_CACHE)
+        self._slots = ffi.new("paygo_cache_slot[]", self.max_entries)
+        self._cache = ffi.new("paygo_cache *", {"slots": self._slots, "size": self.max_entries})
+        self._key = ffi.new("paygo_key *", lib.paygo_key_load(secrets.token_bytes(16)))
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many checkpoints are held."""
+        with self._lock:
+            return sum(slot.point.count > 0 for slot in self._slots)
+
+    def chain(self, config: DeviceConfig, form: int, value: int) -> int:
+        """The name of the chain of a value of a device."""
+        words = (config.starting_code << 36 | value << 4 | form).to_bytes(16, "little")
+        return int(lib.paygo_siphash24(self._key, config.secret_key + words, 32))
+
+    def find(self, chain: int) -> Any:
+        """A checkpoint of the chain, for the C core; its count is 0 when there is none."""
+        point = ffi.new("paygo_checkpoint *")
+        with self._lock:
+            point[0] = lib.paygo_cache_find(self._cache, chain)
+        return point
+
+    def keep(self, chain: int, point: Any) -> None:
+        """Remembers a checkpoint."""
+        with self._lock:
+            lib.paygo_cache_keep(self._cache, chain, point)

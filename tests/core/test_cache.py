@@ -1,0 +1,124 @@
+"""Checkpoints of chains change the time, never a token or a verdict."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paygo_core import (
+    ChainCache,
+    DecoderState,
+    DeviceConfig,
+    PaygoError,
+    Reason,
+    TokenType,
+    decode_token,
+    generate_token,
+)
+from paygo_core.tokens import token_at
+
+KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
+CONFIG = DeviceConfig(KEY, 123456789)
+SMALL = DeviceConfig(KEY, 123456789, max_jump=3, max_sync_jump=5, older_window=4)
+WIDE = DeviceConfig(KEY, 123456789, older_window=31, max_count=900)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    config=st.sampled_from([CONFIG, SMALL, WIDE]),
+    start=st.sampled_from([1, 2, 127, 128, 129, 130, 200, 700]),
+    steps=st.lists(st.tuples(st.integers(-400, 110), st.sampled_from([0, 7, 995, 998, 999])), min_size=1, max_size=15),
+    entries=st.sampled_from([1, 2, 8, 64]),
+    extended=st.booleans(),
+)
+def test_every_verdict_is_the_same_with_a_cache(
+    config: DeviceConfig, start: int, steps: list[tuple[int, int]], entries: int, extended: bool
+) -> None:
+    cache = ChainCache(entries)
+    state = DecoderState(start)
+    for distance, value in steps:
+        token = token_at(config, max(1, state.count + distance), value, extended)
+        plain = decode_token(config, token, state)
+        assert decode_token(config, token, state, cache=cache) == plain
+        state = plain.state
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 1200), min_size=1, max_size=12),
+    value=st.integers(0, 995),
+    entries=st.sampled_from([1, 4, 64]),
+    extended=st.booleans(),
+)
+def test_every_token_is_the_same_with_a_cache(counts: list[int], value: int, entries: int, extended: bool) -> None:
+    cache = ChainCache(entries)
+    for count in counts:
+        plain = generate_token(CONFIG, count, value, extended=extended)
+        assert generate_token(CONFIG, count, value, extended=extended, cache=cache) == plain
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 999_999_999), st.integers(0, 1500))
+def test_any_number_at_all_is_judged_the_same(number: int, count: int) -> None:
+    cache = ChainCache()
+    digits = f"{number:09d}"
+    for _ in range(2):
+        assert decode_token(CONFIG, digits, DecoderState(count), cache=cache) == decode_token(
+            CONFIG, digits, DecoderState(count)
+        )
+
+
+def test_an_old_token_is_still_already_used_and_a_wrong_one_invalid() -> None:
+    cache = ChainCache()
+    state = decode_token(CONFIG, token_at(CONFIG, 5000, 7), DecoderState(4990), cache=cache).state
+    assert len(cache) == 1
+    old = decode_token(CONFIG, token_at(CONFIG, 3, 7), state, cache=cache)
+    assert (old.token_type, old.reason) == (TokenType.ALREADY_USED, Reason.OVERTAKEN)
+    wrong = f"{(int(token_at(CONFIG, 3, 7)) + 1000) % 10**9:09d}"
+    assert decode_token(CONFIG, wrong, state, cache=cache).token_type is TokenType.INVALID
+
+
+def test_a_device_behind_its_server_is_judged_rightly_after_the_server_used_the_cache() -> None:
+    cache = ChainCache()
+    token = generate_token(CONFIG, 2999, 7, cache=cache)
+    assert token.count == 3000
+    state = DecoderState(2950)
+    assert decode_token(CONFIG, token.digits, state, cache=cache).accepted
+    early = token_at(CONFIG, 60, 7)
+    assert decode_token(CONFIG, early, DecoderState(40), cache=cache).accepted
+
+
+def test_a_cache_serves_many_devices_within_its_bounds() -> None:
+    cache = ChainCache(64)
+    for number in range(200):
+        config = DeviceConfig(number.to_bytes(16, "big"), 1 + number % 3)
+        token = generate_token(config, 500, number, cache=cache)
+        assert token == generate_token(config, 500, number)
+        assert len(cache) <= 64
+    assert len(cache) > 32
+
+
+def test_a_cache_is_shared_by_threads() -> None:
+    cache = ChainCache(16)
+
+    def issue(number: int) -> bool:
+        config = DeviceConfig((number % 40).to_bytes(16, "big"), 1)
+        return generate_token(config, 300 + number, 7, cache=cache) == generate_token(config, 300 + number, 7)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(issue, range(400)))
+
+
+def test_a_cache_shows_no_key() -> None:
+    cache = ChainCache()
+    generate_token(CONFIG, 500, 7, cache=cache)
+    assert KEY.hex() not in repr(cache)
+
+
+@pytest.mark.parametrize("entries", [0, -1, 1 << 30, 1.5])
+def test_a_cache_has_a_size(entries: int) -> None:
+    with pytest.raises(PaygoError, match="max entries"):
+        ChainCache(entries)
