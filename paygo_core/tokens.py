@@ -348,7 +348,9 @@ def decode_token(config: DeviceConfig, token: str, state: DecoderState) -> Decod
     A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
     """
     if not isinstance(token, str):
-        raise PaygoError(f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count")
+        raise PaygoError(
+            f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count"
+        )
     digits = strip_token(token)
     extended = len(digits) == (20 if config.restricted_digit_set else 12)
     text = digits.encode("ascii", "replace")
