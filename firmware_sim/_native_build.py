@@ -1,19 +1,17 @@
 """Builds firmware_sim._native, the firmware with the brain in it as the simulator sees it (cffi, stable ABI)."""
 
-import sys
 from pathlib import Path
+from runpy import run_path
 
 from cffi import FFI
 
-sys.path.insert(0, str(Path.cwd()))
-
-from paygo_core._native_build import CODEC_CDEF, SOURCES
-from paygo_core._native_build import CSRC as CORE
-
 CSRC = Path("firmware_sim/csrc")
 
+# By path: the package itself cannot be imported before its own extension is built.
+core = run_path("paygo_core/_native_build.py")
+
 CDEF = (
-    CODEC_CDEF
+    core["CODEC_CDEF"]
     + """
 #define PAYGO_STORAGE_BYTES ...
 #define PAYGO_FACTORY_BYTES ...
@@ -80,8 +78,8 @@ ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "firmware_sim._native",
     BOOT_FROM_IMAGE,
-    sources=[*SOURCES, *(str(path) for path in sorted(CSRC.glob("*.c")))],
-    include_dirs=[str(CORE), str(CSRC)],
-    depends=[str(path) for room in (CORE, CSRC) for path in sorted(room.glob("*.h"))],
+    sources=[*core["SOURCES"], *(str(path) for path in sorted(CSRC.glob("*.c")))],
+    include_dirs=[str(core["CSRC"]), str(CSRC)],
+    depends=[str(path) for room in (core["CSRC"], CSRC) for path in sorted(room.glob("*.h"))],
     extra_compile_args=["-std=c99", "-O2"],
 )

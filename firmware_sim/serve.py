@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import socket
@@ -23,6 +24,7 @@ TICK_S = 0.2
 
 LONGEST_ADVANCE_S = 366 * 86_400
 READ_BYTES = 4096
+PTYS = Path("/dev/pts")
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,11 @@ def _listen(address: Address, owner: ExitStack) -> tuple[socket.socket, str]:
     """A listening socket and what a client connects to."""
     try:
         if address.path is None:
-            server = socket.create_server((address.host, address.port))
+            server = owner.enter_context(socket.create_server((address.host, address.port)))
             name = "{}:{}".format(*server.getsockname()[:2])
         else:
-            server = socket.socket(socket.AF_UNIX)
             _remove_stale(address.path)
+            server = owner.enter_context(socket.socket(socket.AF_UNIX))
             old = os.umask(0o077)
             try:
                 server.bind(str(address.path))
@@ -62,15 +64,14 @@ def _listen(address: Address, owner: ExitStack) -> tuple[socket.socket, str]:
     except OSError as error:
         where = address.path or f"{address.host}:{address.port}"
         raise PortError(f"cannot listen on {where}: {error.strerror or error}") from None
-    owner.callback(server.close)
     server.setblocking(False)
     return server, name
 
 
 def _remove_stale(path: Path) -> None:
     """Removes a socket or link that a killed simulator left; anything that is in use, or not ours, stays."""
-    if path.is_symlink():
-        if path.exists():
+    if path.is_symlink() and (not path.exists() or path.resolve().parent == PTYS):
+        if path.exists() and _is_served(path):
             raise PortError(f"{path} is in use", "name another path, or stop what serves it")
         path.unlink()
     elif path.is_socket():
@@ -80,6 +81,21 @@ def _remove_stale(path: Path) -> None:
         path.unlink()
     elif path.exists():
         raise PaygoError(f"{path} exists and is not a simulated port", "name a path that does not exist")
+
+
+def _is_served(port: Path) -> bool:
+    """Whether a simulator holds this pty, whose number goes to some other terminal after a kill."""
+    try:
+        probe = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(probe)
+    return False
 
 
 class Server:
@@ -115,7 +131,7 @@ class Server:
                 listener, self.control = _listen(control, self._owner)
                 self._watch(listener, self._accept_control)
             if attached:
-                self._watch(sys.stdin.fileno(), self._read_stdin)
+                self._attach()
         except BaseException:
             self._owner.close()
             raise
@@ -130,15 +146,23 @@ class Server:
             self._drop(self._wire)
         self._owner.close()
 
+    def _attach(self) -> None:
+        try:
+            self._watch(sys.stdin.fileno(), self._read_stdin)
+        except (AttributeError, OSError):  # closed, or a file, which never waits
+            raise PaygoError("--attached has no standard input to watch", "start it from a pipe or terminal") from None
+
     def _open_pty(self, link: Path | None) -> None:
+        if link is not None:
+            _remove_stale(link)
         master, slave = os.openpty()
         self._owner.callback(os.close, master)
         self._owner.callback(os.close, slave)  # held open, so that a client may come and go
         tty.setraw(slave)
         os.set_blocking(master, False)
+        fcntl.lockf(slave, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what _is_served looks for; clients lock with flock
         self.port = os.ttyname(slave)
         if link is not None:
-            _remove_stale(link)
             try:
                 link.symlink_to(self.port)
             except OSError as error:
@@ -161,7 +185,7 @@ class Server:
     def run(self) -> None:
         """Serves until the process is told to stop, or its standard input ends if it is attached."""
         last = time.monotonic()
-        world_rest = 0.0
+        world_rest = wire_rest = 0.0
         while self._running:
             ready = self._selector.select(self._timeout())
             now = time.monotonic()
@@ -169,8 +193,10 @@ class Server:
             for key, _ in ready:
                 key.data(key.fileobj)
             world_rest += elapsed * self.speed * 1000
-            self.unit.pass_time(int(world_rest), int(elapsed * 1000 + 0.5))
+            wire_rest += elapsed * 1000
+            self.unit.pass_time(int(world_rest), int(wire_rest))
             world_rest %= 1
+            wire_rest %= 1
             self._say()
 
     def _timeout(self) -> float | None:
@@ -183,16 +209,20 @@ class Server:
         said = self.unit.take()
         if not said or self._wire is None:
             return
-        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):  # nobody listens: lost, as on a wire
+        with suppress(OSError):  # nobody listens: lost, as on a wire
             if isinstance(self._wire, int):
                 os.write(self._wire, said)
             else:
                 self._wire.send(said)
 
     def _read_wire(self, wire: int | socket.socket) -> None:
+        if wire is not self._wire:
+            return
         try:
             data = os.read(wire, READ_BYTES) if isinstance(wire, int) else wire.recv(READ_BYTES)
-        except (BlockingIOError, ConnectionResetError):
+        except BlockingIOError:
+            return
+        except OSError:
             data = b""
         if data:
             self.unit.feed(data)
@@ -204,6 +234,8 @@ class Server:
 
     def _accept_wire(self, listener: socket.socket) -> None:
         client, _ = listener.accept()
+        if self._wire is not None:
+            self._read_wire(self._wire)  # it may have left just before
         if self._wire is not None:
             client.close()  # a cable has one host
             return
@@ -220,7 +252,9 @@ class Server:
     def _read_control(self, client: socket.socket) -> None:
         try:
             data = client.recv(READ_BYTES)
-        except (BlockingIOError, ConnectionResetError):
+        except BlockingIOError:
+            return
+        except OSError:
             data = b""
         if not data:
             self._drop(client)
@@ -251,7 +285,7 @@ class Server:
             unit.pass_time(round(seconds * 1000))
             return {"time": unit.home.time_s}
         if op == "power":
-            if request.get("on"):
+            if _flag(request, "on"):
                 unit.power_on()
             else:
                 unit.power_off()
@@ -259,10 +293,13 @@ class Server:
         if op == "cut_power":
             at_byte = int(_number(request, "at_byte", 65_536))
             after = int(_number({"after_writes": 0, **request}, "after_writes", 1_000_000))
-            unit.cut_power(at_byte, after, kill=bool(request.get("kill")))
+            unit.cut_power(at_byte, after, kill=_flag({"kill": False, **request}, "kill"))
             return {}
         if op == "press":
-            unit.press(str(request.get("keys", ""))[:64])
+            keys = request.get("keys")
+            if not isinstance(keys, str):
+                raise PaygoError(f"keys cannot be {keys!r}", "keys is a text of 0-9, * and #")
+            unit.press(keys)
             return {}
         if op == "plant":
             for name, value in request.items():
@@ -283,6 +320,13 @@ def _number(request: dict[str, Any], name: str, most: float) -> float:
     value = request.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
         raise PaygoError(f"{name} cannot be {value!r}", f"{name} is a number from 0 to {most}")
+    return value
+
+
+def _flag(request: dict[str, Any], name: str) -> bool:
+    value = request.get(name)
+    if not isinstance(value, bool):
+        raise PaygoError(f"{name} cannot be {value!r}", f"{name} is true or false")
     return value
 
 

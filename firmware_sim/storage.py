@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from firmware_sim._native import lib
@@ -33,7 +34,8 @@ class Storage:
         except OSError:
             self.close()
             raise PortError(f"the state file {path} is in use", "another simulated unit runs from it") from None
-        stored = os.pread(self._file, IMAGE_BYTES + 1, 0)
+        regular = stat.S_ISREG(os.fstat(self._file).st_mode)
+        stored = os.pread(self._file, IMAGE_BYTES + 1, 0) if regular else b"?"
         if not stored:
             os.pwrite(self._file, self.image, 0)
         elif len(stored) == IMAGE_BYTES:

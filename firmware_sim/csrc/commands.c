@@ -259,7 +259,7 @@ static void member(paygo_text *text, const char *name)
     paygo_text_string(text, "\":");
 }
 
-static void milli_member(paygo_text *text, const char *name, int32_t thousandths)
+static void milli_member(paygo_text *text, const char *name, int64_t thousandths)
 {
     member(text, name);
     paygo_text_thousandths(text, thousandths);
@@ -290,17 +290,17 @@ static void reply_telemetry(const paygo_firmware *firmware, paygo_text *text)
 {
     const paygo_inputs *measured = &firmware->measured;
     const paygo_unit *unit = &firmware->live.unit;
-    const int32_t panel_mw = (int32_t)((int64_t)measured->panel_mv * measured->panel_ma / 1000);
+    const int64_t panel_uw = (int64_t)measured->panel_mv * measured->panel_ma;
     paygo_text_begin(text, "TELEMETRY;{\"serial_number\":\"");
     paygo_text_string(text, firmware->factory.serial);
     paygo_text_string(text, "\",\"data\":{\"battery_voltage\":");
     paygo_text_thousandths(text, measured->battery_mv);
-    milli_member(text, "battery_current", -measured->battery_ma);
+    milli_member(text, "battery_current", -(int64_t)measured->battery_ma);
     milli_member(text, "panel_voltage", measured->panel_mv);
     milli_member(text, "panel_current", measured->panel_ma);
-    milli_member(text, "panel_power", panel_mw);
+    milli_member(text, "panel_power", panel_uw / 1000);
     milli_member(text, "load_current", measured->load_ma);
-    milli_member(text, "temperature", measured->temperature_dc * 100);
+    milli_member(text, "temperature", (int64_t)measured->temperature_dc * 100);
     milli_member(text, "state_of_charge", paygo_gauge_permille(&firmware->gauge));
     flag_member(text, "output", paygo_firmware_output(firmware));
     flag_member(text, "charging", !firmware->charge_stop.active);
@@ -441,6 +441,18 @@ static void reply_acknowledge(const paygo_firmware *firmware, const paygo_event 
     end(firmware, text);
 }
 
+/* Whether that event was acknowledged before. Of one that has left the log, no more than its number is known. */
+static bool acknowledged_before(const paygo_saved *saved, uint32_t boot, uint32_t seq)
+{
+    uint8_t i;
+    for (i = 0; i < saved->event_count; i++) {
+        if (saved->events[i].seq == seq) {
+            return saved->events[i].boot == boot && saved->events[i].acknowledged;
+        }
+    }
+    return seq > 0 && seq <= saved->event_seq && boot > 0 && boot <= saved->boot;
+}
+
 /* H21. */
 static void acknowledge(paygo_firmware *firmware, uint32_t boot, uint32_t seq, paygo_outputs *outputs, paygo_text *text)
 {
@@ -452,7 +464,7 @@ static void acknowledge(paygo_firmware *firmware, uint32_t boot, uint32_t seq, p
     if (event != NULL && event->seq == seq && event->boot == boot) {
         event->acknowledged = true;
         paygo_firmware_save(firmware, outputs, PAYGO_AFTER_ACKNOWLEDGE);
-    } else if (seq > 0 && seq <= firmware->live.event_seq && (event == NULL || seq < event->seq)) {
+    } else if (acknowledged_before(&firmware->live, boot, seq)) {
         reply_acknowledge(firmware, &firmware->acknowledged, text);
     } else {
         reply(firmware, text, "ACK", "UNKNOWN");

@@ -13,6 +13,11 @@ static const paygo_limit charge_stop_limit = {16000, 13200, 1000, 60000};
 /* The clock is stored before it comes this close to the time at which the stored state would wake up. */
 #define SAVE_MARGIN_S 30U
 
+static bool was_raised(const paygo_saved *saved, paygo_alert alert)
+{
+    return ((uint32_t)saved->reported >> (uint8_t)alert & 1U) != 0;
+}
+
 void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context)
 {
     memset(firmware, 0, sizeof *firmware);
@@ -22,6 +27,10 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *contex
         memset(&firmware->factory, 0, sizeof firmware->factory);
         memset(&firmware->live, 0, sizeof firmware->live);
     }
+    /* A restart ends no alert: otherwise switching off and on would lift a protection. */
+    firmware->overvoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_OVERVOLTAGE);
+    firmware->charge_stop.active = firmware->overvoltage.active;
+    firmware->undervoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_UNDERVOLTAGE);
 }
 
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
@@ -288,7 +297,8 @@ static void read_keypad(paygo_firmware *firmware, const paygo_inputs *inputs, pa
 {
     const bool ready = firmware->storage == PAYGO_STORAGE_READY;
     const uint8_t length = paygo_digits_length(PAYGO_STANDARD, firmware->factory.config.restricted_digits);
-    switch (paygo_keypad_update(&firmware->keypad, inputs->key, length, inputs->wire_ms)) {
+    const char key = firmware->entry_waiting ? '\0' : inputs->key; /* the digits that wait stay as they are */
+    switch (paygo_keypad_update(&firmware->keypad, key, length, inputs->wire_ms)) {
     case PAYGO_KEYPAD_ENTRY:
         firmware->entry_waiting = ready;
         if (!ready) {

@@ -34,24 +34,23 @@ void paygo_text_number(paygo_text *text, uint64_t number)
     }
 }
 
-static uint32_t magnitude(paygo_text *text, int32_t number)
+static uint64_t magnitude(paygo_text *text, int64_t number)
 {
     if (number >= 0) {
-        return (uint32_t)number;
+        return (uint64_t)number;
     }
     paygo_text_char(text, '-');
-    return UINT32_C(0) - (uint32_t)number;
+    return UINT64_C(0) - (uint64_t)number;
 }
 
 void paygo_text_signed(paygo_text *text, int32_t number)
 {
-    const uint32_t size = magnitude(text, number);
-    paygo_text_number(text, size);
+    paygo_text_number(text, magnitude(text, number));
 }
 
-void paygo_text_thousandths(paygo_text *text, int32_t number)
+void paygo_text_thousandths(paygo_text *text, int64_t number)
 {
-    const uint32_t size = magnitude(text, number);
+    const uint64_t size = magnitude(text, number);
     const uint16_t rest = (uint16_t)(size % 1000U);
     paygo_text_number(text, size / 1000U);
     paygo_text_char(text, '.');

@@ -19,7 +19,7 @@ void paygo_text_number(paygo_text *text, uint64_t number);
 void paygo_text_signed(paygo_text *text, int32_t number);
 
 /* A number of thousandths with three decimals: 12702 as 12.702. */
-void paygo_text_thousandths(paygo_text *text, int32_t number);
+void paygo_text_thousandths(paygo_text *text, int64_t number);
 
 /* "#" and the first word of a line. */
 void paygo_text_begin(paygo_text *text, const char *word);

@@ -1,0 +1,538 @@
+/* The firmware by itself, as a board links it: checks, guards, the console's limits, a torn journal, and noise. */
+#include "commands.h"
+#include "crc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int failures = 0;
+
+#define CHECK(condition)                                                       \
+    do {                                                                       \
+        if (!(condition)) {                                                    \
+            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            failures++;                                                        \
+        }                                                                      \
+    } while (0)
+
+static const char SETUP[] = "#SETUP+;SLT220000001;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;;\n";
+static const char WEEK[] = "#TOKEN;016609796\n";
+static const char WRONG[] = "#TOKEN;123456789\n";
+
+/* A board: the firmware, its storage, and the outputs of the last step. */
+typedef struct {
+    paygo_firmware firmware;
+    paygo_inputs inputs;
+    paygo_outputs outputs;
+    uint8_t image[PAYGO_STORAGE_BYTES];
+    char said[4096];
+    uint16_t said_length;
+    uint32_t writes;
+    uint32_t cut_write; /* which write the supply fails in, from 1; 0: none */
+    uint16_t cut_byte;
+    bool powered;
+} board;
+
+static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+{
+    CHECK((uint32_t)offset + length <= PAYGO_STORAGE_BYTES);
+    memcpy(bytes, (const uint8_t *)context + offset, length);
+}
+
+static void store(board *unit)
+{
+    const paygo_write *write = &unit->outputs.write;
+    uint16_t length = write->length;
+    CHECK((uint32_t)write->offset + length <= PAYGO_STORAGE_BYTES);
+    unit->writes++;
+    if (unit->writes == unit->cut_write) {
+        length = unit->cut_byte < length ? unit->cut_byte : length;
+        unit->powered = false;
+    }
+    memcpy(unit->image + write->offset, write->bytes, length);
+}
+
+static void hear(board *unit)
+{
+    CHECK(unit->outputs.tx_length <= PAYGO_TX_BYTES);
+    if (unit->said_length + unit->outputs.tx_length < sizeof unit->said) {
+        memcpy(unit->said + unit->said_length, unit->outputs.tx, unit->outputs.tx_length);
+        unit->said_length = (uint16_t)(unit->said_length + unit->outputs.tx_length);
+        unit->said[unit->said_length] = '\0';
+    }
+}
+
+/* One step, and the steps that finish what it began. */
+static void run(board *unit, uint32_t world_ms, uint32_t wire_ms, const char *sent)
+{
+    const char *rest = sent;
+    unit->inputs.world_ms = world_ms;
+    unit->inputs.wire_ms = wire_ms;
+    while (unit->powered) {
+        unit->inputs.rx = rest;
+        unit->inputs.rx_length = (uint16_t)strlen(rest);
+        paygo_firmware_step(&unit->firmware, &unit->inputs, &unit->outputs);
+        hear(unit);
+        rest += unit->outputs.rx_taken;
+        unit->inputs.world_ms = 0;
+        unit->inputs.wire_ms = 0;
+        unit->inputs.key = 0;
+        unit->inputs.write_done = unit->outputs.write.length > 0;
+        if (unit->inputs.write_done) {
+            store(unit);
+        } else if (!unit->outputs.busy && *rest == '\0') {
+            break;
+        }
+    }
+    unit->inputs.write_done = false;
+}
+
+static const char *ask(board *unit, const char *sent)
+{
+    unit->said_length = 0;
+    unit->said[0] = '\0';
+    run(unit, 0, 0, sent);
+    return unit->said;
+}
+
+static void power_on(board *unit)
+{
+    memset(&unit->inputs, 0, sizeof unit->inputs);
+    unit->inputs.battery_mv = 12500;
+    unit->powered = true;
+    paygo_firmware_boot(&unit->firmware, read_image, unit->image);
+    run(unit, 0, 0, "");
+}
+
+static void new_board(board *unit)
+{
+    memset(unit, 0, sizeof *unit);
+    memset(unit->image, 0xff, sizeof unit->image);
+    power_on(unit);
+}
+
+static void ready_board(board *unit)
+{
+    new_board(unit);
+    CHECK(strcmp(ask(unit, SETUP), "#SETUP+;OK\r\n") == 0);
+}
+
+static void checks_give_the_catalogued_values(void)
+{
+    static const uint8_t digits[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+    static const uint8_t zeros[32] = {0};
+    CHECK(paygo_crc16("123456789", 9) == 0x29b1); /* H6 */
+    CHECK(paygo_crc16("", 0) == 0xffff);
+    CHECK(paygo_crc16("A", 1) == 0xb915);
+    CHECK(paygo_crc16("STATUS;", 7) == 0xd8f7);
+    CHECK(paygo_crc32(digits, 9) == UINT32_C(0xcbf43926));
+    CHECK(paygo_crc32(zeros, 0) == 0);
+    CHECK(paygo_crc32(zeros, 32) == UINT32_C(0x190a55ad));
+}
+
+static void a_guard_trips_and_clears_at_its_edges(void)
+{
+    static const paygo_limit over = {16000, 15000, 1000, 30000};
+    static const paygo_limit under = {11100, 12600, 5000, 60000};
+    paygo_guard guard = {false, 0};
+    paygo_guard_update(&guard, &over, 15999, 100000); /* H20 */
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &over, 16000, 999);
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &over, 15999, 0);
+    paygo_guard_update(&guard, &over, 16000, 999);
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &over, 16000, 1);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &over, 15001, 100000);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &over, 15000, 29999);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &over, 15000, 1);
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &under, 11101, 100000);
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &under, 11100, 5000);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &under, 12599, 100000);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &under, 12600, 60000);
+    CHECK(!guard.active);
+}
+
+static void a_guard_holds_at_the_ends_of_its_numbers(void)
+{
+    static const paygo_limit slow = {INT32_MAX, INT32_MIN, UINT32_MAX, UINT32_MAX};
+    paygo_guard guard = {false, 0};
+    paygo_guard_update(&guard, &slow, INT32_MAX, UINT32_MAX - 1);
+    CHECK(!guard.active);
+    paygo_guard_update(&guard, &slow, INT32_MAX, UINT32_MAX - 1); /* saturates, does not wrap */
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &slow, INT32_MIN + 1, UINT32_MAX);
+    CHECK(guard.active);
+    paygo_guard_update(&guard, &slow, INT32_MIN, UINT32_MAX);
+    CHECK(!guard.active);
+}
+
+/* A command of `length` characters. */
+static paygo_console_event command_of(paygo_console *console, uint16_t length)
+{
+    uint16_t i;
+    CHECK(paygo_console_byte(console, '#') == PAYGO_CONSOLE_NOTHING);
+    for (i = 0; i < length; i++) {
+        CHECK(paygo_console_byte(console, 'A') == PAYGO_CONSOLE_NOTHING);
+    }
+    return paygo_console_byte(console, '\n');
+}
+
+static void a_line_has_at_most_160_characters(void)
+{
+    paygo_console console;
+    char *fields[3];
+    char line[] = "A;;B;C";
+    memset(&console, 0, sizeof console);
+    CHECK(command_of(&console, 160) == PAYGO_CONSOLE_LINE); /* H4 */
+    CHECK(strlen(console.line) == 160);
+    CHECK(command_of(&console, 161) == PAYGO_CONSOLE_BAD);
+    CHECK(command_of(&console, 60000) == PAYGO_CONSOLE_BAD);
+    CHECK(command_of(&console, 0) == PAYGO_CONSOLE_LINE);
+    CHECK(console.length == 0);
+    CHECK(paygo_console_byte(&console, '\n') == PAYGO_CONSOLE_NOTHING); /* H5 */
+    CHECK(paygo_console_silence(&console, UINT32_MAX) == PAYGO_CONSOLE_NOTHING);
+    CHECK(paygo_console_due_ms(&console) == UINT32_MAX);
+    CHECK(paygo_console_fields(line, fields, 3) == 4);
+}
+
+static void readings_at_the_ends_of_their_numbers_are_told(void)
+{
+    static board unit;
+    static const int32_t ends[] = {INT32_MIN, INT32_MAX, 0};
+    size_t i;
+    ready_board(&unit);
+    for (i = 0; i < sizeof ends / sizeof ends[0]; i++) { /* H15 */
+        unit.inputs.battery_mv = ends[i];
+        unit.inputs.battery_ma = ends[i];
+        unit.inputs.panel_mv = ends[i];
+        unit.inputs.panel_ma = ends[i];
+        unit.inputs.load_ma = ends[i];
+        unit.inputs.temperature_dc = ends[i];
+        run(&unit, 1000, 0, "");
+        CHECK(strstr(ask(&unit, "#TELEMETRY;\n"), "}}\r\n") != NULL);
+        if (ends[i] == INT32_MIN) {
+            CHECK(strstr(unit.said, "\"battery_current\":2147483.648,") != NULL);
+            CHECK(strstr(unit.said, "\"panel_power\":4611686018427.387,") != NULL);
+            CHECK(strstr(unit.said, "\"temperature\":-214748364.800,") != NULL);
+        }
+    }
+}
+
+/* H12, T36: the supply fails at every byte of every write of the setup and of an entry. */
+static void a_torn_write_leaves_the_state_before_it(void)
+{
+    static board unit;
+    uint32_t write;
+    uint16_t cut;
+    for (write = 1; write <= 4; write++) {
+        for (cut = 0; cut <= PAYGO_SLOT_BYTES; cut++) {
+            bool set_up;
+            new_board(&unit);
+            unit.cut_write = write;
+            unit.cut_byte = cut;
+            (void)ask(&unit, SETUP);
+            if (unit.powered) {
+                (void)ask(&unit, WEEK);
+            }
+            CHECK(!unit.powered);
+            set_up = write > 1 || cut >= unit.outputs.write.length;
+            power_on(&unit);
+            CHECK(strncmp(ask(&unit, "#INFO;\n"), set_up ? "#INFO;SLT" : "#INFO;;", 7) == 0);
+            CHECK((strcmp(ask(&unit, SETUP), "#SETUP+;OK\r\n") == 0) == !set_up);
+            (void)ask(&unit, WEEK);
+            CHECK(strcmp(unit.said, write == 4 && cut >= unit.outputs.write.length && cut > 194
+                                        ? "#TOKEN;ALREADY_USED\r\n"
+                                        : "#TOKEN;VALID;604800\r\n") == 0);
+            CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;ALREADY_USED\r\n") == 0);
+        }
+    }
+}
+
+/* H12: a write that takes several steps. Nothing is told, and neither credit nor light is there, until it is done. */
+static void a_slow_write_holds_everything_back(void)
+{
+    static board unit;
+    uint8_t i;
+    ready_board(&unit);
+    unit.inputs.rx = WEEK;
+    unit.inputs.rx_length = (uint16_t)strlen(WEEK);
+    paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    CHECK(unit.outputs.rx_taken == strlen(WEEK));
+    CHECK(unit.outputs.write.length > 0);
+    for (i = 0; i < 10; i++) {
+        unit.inputs.rx = "#STATUS;\n";
+        unit.inputs.rx_length = 9;
+        unit.inputs.world_ms = 100;
+        unit.inputs.wire_ms = 100;
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+        CHECK(unit.outputs.busy);
+        CHECK(unit.outputs.rx_taken == 0); /* H3 */
+        CHECK(unit.outputs.tx_length == 0);
+        CHECK(unit.outputs.write.length == 0);
+        CHECK(!unit.outputs.output);
+        CHECK(unit.outputs.blinks == 0);
+    }
+    unit.inputs.write_done = true;
+    paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    CHECK(unit.outputs.output);
+    CHECK(unit.outputs.blinks == 2);
+    hear(&unit);
+    CHECK(strstr(unit.said, "#TOKEN;VALID;604800\r\n#STATUS;ACTIVE;604799\r\n") != NULL);
+}
+
+/* T36: a flickering supply gives no light: the output is on only after the start is stored. */
+static void no_light_before_the_start_is_stored(void)
+{
+    static board unit;
+    uint8_t i;
+    ready_board(&unit);
+    CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
+    CHECK(unit.outputs.output);
+    paygo_firmware_boot(&unit.firmware, read_image, unit.image);
+    for (i = 0; i < 5; i++) {
+        unit.inputs.world_ms = 1000;
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+        CHECK(unit.outputs.busy);
+        CHECK(!unit.outputs.output);
+    }
+    unit.inputs.write_done = true;
+    paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    CHECK(unit.outputs.output);
+}
+
+/*
+ * T36: at every moment, also before a write is done, what is stored would wake up with no more credit than there is, and
+ * with at most 300 s less.
+ */
+static void the_stored_clock_is_always_ahead(void)
+{
+    static board unit;
+    static paygo_firmware woken;
+    uint32_t step_s;
+    for (step_s = 1; step_s <= PAYGO_LONGEST_STEP_MS / 1000U; step_s++) {
+        uint32_t i;
+        ready_board(&unit);
+        CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
+        for (i = 0; i < 2000; i += step_s) {
+            uint64_t left;
+            unit.inputs.world_ms = step_s * 1000U;
+            paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+            left = paygo_unit_seconds_left(&unit.firmware.live.unit);
+            paygo_firmware_boot(&woken, read_image, unit.image);
+            CHECK(paygo_unit_seconds_left(&woken.live.unit) <= left);
+            CHECK(paygo_unit_seconds_left(&woken.live.unit) + PAYGO_CLOCK_AHEAD_S >= left);
+            if (unit.outputs.write.length > 0) {
+                store(&unit);
+                unit.inputs.write_done = true;
+                run(&unit, 0, 0, "");
+            }
+        }
+    }
+}
+
+/* A keypad entry that waits for a write is the one that was typed, whatever is pressed meanwhile. */
+static void an_entry_that_waits_stays_as_it_was_typed(void)
+{
+    static board unit;
+    const char *keys = "*016609796*1111";
+    ready_board(&unit);
+    unit.inputs.rx = WRONG;
+    unit.inputs.rx_length = (uint16_t)strlen(WRONG);
+    paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    CHECK(unit.outputs.busy);
+    unit.inputs.rx_length = 0;
+    while (*keys != '\0') {
+        unit.inputs.key = *keys++;
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    }
+    unit.inputs.key = 0;
+    unit.inputs.write_done = true;
+    run(&unit, 0, 0, "");
+    CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;ALREADY_USED\r\n") == 0);
+    CHECK(unit.firmware.live.unit.wrong_entries == 0);
+}
+
+/* T35, T36: neither power cycling nor a clock that stands still shortens a wait. */
+static void a_wait_survives_any_number_of_starts(void)
+{
+    static board unit;
+    uint8_t i;
+    ready_board(&unit);
+    for (i = 0; i < 3; i++) {
+        (void)ask(&unit, WRONG);
+    }
+    for (i = 0; i < 100; i++) {
+        power_on(&unit);
+        CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;WAIT;120\r\n") == 0);
+    }
+}
+
+static uint32_t random_state;
+
+static uint32_t random_number(uint32_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state % below;
+}
+
+static int32_t random_reading(void)
+{
+    switch (random_number(8)) {
+    case 0:
+        return INT32_MIN + (int32_t)random_number(2);
+    case 1:
+        return INT32_MAX - (int32_t)random_number(2);
+    case 2:
+        return 16000 + (int32_t)random_number(2000);
+    case 3:
+        return 11100 - (int32_t)random_number(2000);
+    default:
+        return 12600 + (int32_t)random_number(600);
+    }
+}
+
+/* What a host could send: good lines, good lines with a byte changed, and noise. */
+static uint16_t random_bytes(char *bytes, uint16_t room)
+{
+    static const char *const lines[] = {
+        "#STATUS;\n", "#STATUS;", "#INFO;\n", "#TELEMETRY;\r\n", "#ALERTS;\n", "#LOG;\n", "#LOAD;OFF\n", "#LOAD;ON\n",
+        "#ACK;1;1\n", "#ACK;2;3\n", "#TOKEN;016609796\n", "#TOKEN;123456789\n", "#TOKEN;552995789\n", "#STATUS;*D8F7\n",
+        "#SETUP+;SLT220000001;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;12345;64,100,16\n",
+        "#SETUP;S;123456789;a29ab82edc5fbbc41ec9530f6dac86b1\n", "#SETUP+;;;;;;;;\n", "#ACK;4294967295;4294967295\n",
+    };
+    uint16_t length;
+    uint16_t i;
+    if (random_number(4) == 0) {
+        length = (uint16_t)random_number(room);
+        for (i = 0; i < length; i++) {
+            bytes[i] = (char)(uint8_t)random_number(256);
+        }
+        return length;
+    }
+    {
+        const char *line = lines[random_number((uint32_t)(sizeof lines / sizeof lines[0]))];
+        length = (uint16_t)strlen(line);
+        memcpy(bytes, line, length);
+    }
+    if (random_number(3) == 0) {
+        bytes[random_number(length)] = (char)(uint8_t)random_number(256);
+    }
+    return length;
+}
+
+/* What holds after every step, whatever came in. */
+static void check_outputs(const paygo_firmware *firmware, const paygo_inputs *inputs, const paygo_outputs *outputs)
+{
+    const bool started = firmware->started && firmware->storage == PAYGO_STORAGE_READY;
+    CHECK(outputs->tx_length <= PAYGO_TX_BYTES);
+    CHECK(outputs->tx_length == 0 || (outputs->tx[0] == '#' && outputs->tx[outputs->tx_length - 1] == '\n'));
+    CHECK(outputs->rx_taken <= inputs->rx_length);
+    CHECK((uint32_t)outputs->write.offset + outputs->write.length <= PAYGO_STORAGE_BYTES);
+    CHECK(outputs->write.length == 0 || outputs->busy);
+    CHECK(!outputs->output || (started && paygo_unit_active(&firmware->live.unit)));
+    CHECK(!outputs->output || firmware->live.load_switch != PAYGO_SWITCH_OFF);
+    CHECK(!outputs->output || (!firmware->overvoltage.active && !firmware->undervoltage.active));
+    CHECK(firmware->live.unit.window.floor <= firmware->live.unit.window.count);
+    CHECK(firmware->live.event_count <= PAYGO_EVENTS);
+    CHECK(firmware->console.length <= PAYGO_LINE_MAX);
+    CHECK(firmware->keypad.length <= PAYGO_MAX_DIGITS);
+    CHECK(paygo_gauge_permille(&firmware->gauge) >= 0 && paygo_gauge_permille(&firmware->gauge) <= 1000);
+}
+
+/* Noise on every input, with slow writes and power cuts: bounded outputs, no replay, no credit but what was paid. */
+static void noise_breaks_nothing(uint32_t seed, uint32_t steps)
+{
+    static const char keys[] = "0123456789*#";
+    static board unit;
+    uint64_t credit = 0;
+    uint16_t count = 0;
+    bool ready = false;
+    uint8_t write_left = 0;
+    uint32_t i;
+    random_state = seed;
+    new_board(&unit);
+    for (i = 0; i < steps; i++) {
+        char bytes[300];
+        paygo_inputs *inputs = &unit.inputs;
+        const uint64_t before = credit;
+        if (random_number(500) == 0) {
+            const paygo_write *write = &unit.outputs.write;
+            if (write_left > 0) { /* torn */
+                memcpy(unit.image + write->offset, write->bytes, random_number(write->length + 1U));
+            }
+            write_left = 0;
+            power_on(&unit);
+        }
+        inputs->rx = bytes;
+        inputs->rx_length = random_number(3) == 0 ? random_bytes(bytes, sizeof bytes) : 0;
+        inputs->world_ms = random_number(4) == 0 ? random_number(PAYGO_LONGEST_STEP_MS + 1U) : random_number(100);
+        inputs->wire_ms = random_number(1200);
+        inputs->key = (char)(random_number(3) == 0 ? keys[random_number(12)] : 0);
+        inputs->battery_mv = random_reading();
+        inputs->battery_ma = random_reading();
+        inputs->panel_mv = random_reading();
+        inputs->panel_ma = random_reading();
+        inputs->load_ma = random_reading();
+        inputs->temperature_dc = random_reading();
+        inputs->write_done = write_left == 1;
+        if (write_left == 1) {
+            memcpy(unit.image + unit.outputs.write.offset, unit.outputs.write.bytes, unit.outputs.write.length);
+        }
+        {
+            static paygo_write kept;
+            kept = unit.outputs.write;
+            paygo_firmware_step(&unit.firmware, inputs, &unit.outputs);
+            check_outputs(&unit.firmware, inputs, &unit.outputs);
+            if (write_left > 0) {
+                write_left--;
+            }
+            if (unit.outputs.write.length > 0) {
+                CHECK(write_left == 0);
+                write_left = (uint8_t)(1U + random_number(3));
+            } else if (write_left > 0) {
+                unit.outputs.write = kept; /* still being written */
+            }
+        }
+        ready = ready || unit.firmware.storage == PAYGO_STORAGE_READY;
+        CHECK(unit.firmware.storage != PAYGO_STORAGE_CORRUPT);
+        CHECK(!ready || unit.firmware.storage == PAYGO_STORAGE_READY);
+        credit = unit.firmware.storage == PAYGO_STORAGE_READY ? paygo_unit_seconds_left(&unit.firmware.live.unit) : 0;
+        CHECK(credit <= before || unit.firmware.live.unit.window.count != count); /* T11 */
+        CHECK(unit.firmware.storage != PAYGO_STORAGE_READY || unit.firmware.live.unit.window.count >= count); /* T17 */
+        count = unit.firmware.storage == PAYGO_STORAGE_READY ? unit.firmware.live.unit.window.count : 0;
+    }
+    CHECK(ready);
+    CHECK(unit.firmware.live.event_seq > 0); /* the noise got somewhere */
+    CHECK(unit.firmware.live.boot > 5);
+    CHECK(count > 1);
+}
+
+int main(void)
+{
+    uint32_t seed;
+    checks_give_the_catalogued_values();
+    a_guard_trips_and_clears_at_its_edges();
+    a_guard_holds_at_the_ends_of_its_numbers();
+    a_line_has_at_most_160_characters();
+    readings_at_the_ends_of_their_numbers_are_told();
+    a_torn_write_leaves_the_state_before_it();
+    a_slow_write_holds_everything_back();
+    no_light_before_the_start_is_stored();
+    the_stored_clock_is_always_ahead();
+    an_entry_that_waits_stays_as_it_was_typed();
+    a_wait_survives_any_number_of_starts();
+    for (seed = 1; seed <= 8; seed++) {
+        noise_breaks_nothing(seed * UINT32_C(2654435761), 50000);
+    }
+    return failures == 0 ? 0 : 1;
+}
