@@ -4,13 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch] */csrc/batch/*.[ch])
-CSRC := $(wildcard paygo_core/csrc/*.c paygo_core/csrc/batch/*.c firmware_sim/csrc/*.c)
+PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
+CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
 C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test check bench lint typecheck c-warnings c-sanitize clean
+.PHONY: demo test check bench lint typecheck c-warnings c-cross c-sanitize clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -18,7 +19,7 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
-check: lint typecheck c-warnings c-sanitize
+check: lint typecheck c-warnings c-cross c-sanitize
 
 bench: $(VENV)/.test
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds -p no:xdist
@@ -40,6 +41,19 @@ c-warnings:
 	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
 	done
 	@command -v clang >/dev/null || echo "clang is not installed: checked with gcc only"
+
+# The files that firmware takes, under the compilers of an 8-bit and a 32-bit microcontroller where they are installed.
+c-cross:
+	@mkdir -p $(BUILD)
+	@for compiler in "avr-gcc -mmcu=atmega328p" "arm-none-eabi-gcc -mcpu=cortex-m3 -mthumb"; do \
+	  if ! command -v $${compiler%% *} >/dev/null; then \
+	    echo "$${compiler%% *} is not installed: not checked with it"; \
+	    if [ -n "$(CI)" ]; then exit 1; fi; continue; \
+	  fi; \
+	  for file in $(PORTABLE); do \
+	    $$compiler $(C_WARNINGS) -Os $(C_INCLUDES) -c $$file -o $(BUILD)/cross.o || exit 1; \
+	  done; echo "$$compiler: no warning in $(words $(PORTABLE)) files"; \
+	done
 
 # The C unit tests under address and undefined-behaviour sanitizers.
 c-sanitize:
