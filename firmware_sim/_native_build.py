@@ -53,7 +53,7 @@ typedef struct {
 typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved live; ...; } paygo_firmware;
 
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
-void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image);
+void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image, uint32_t first_boot);
 """
 )
 
@@ -67,9 +67,9 @@ static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t 
     memcpy(bytes, (const uint8_t *)context + offset, length);
 }
 
-static void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image)
+static void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image, uint32_t first_boot)
 {
-    paygo_firmware_boot(firmware, read_image, (void *)image);
+    paygo_firmware_boot(firmware, read_image, (void *)image, first_boot);
 }
 """
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from paygo_core.errors import PaygoError
-from paygo_core.shell import emit, note, output_options
+from paygo_core.shell import FiniteFloat, emit, note, output_options
 
 
 @click.group()
@@ -22,16 +23,14 @@ def sim() -> None:
 @click.option("--control", metavar="PATH|HOST:PORT", help="Serve the control socket here.")
 @click.option(
     "--speed",
-    type=click.FloatRange(0, 100_000),
+    type=FiniteFloat(0, 100_000),
     default=1.0,
     show_default=True,
     help="World seconds in a second; 0 stands still but for the control socket. Wire time is never scaled.",
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the unit's storage in this file across restarts.")
-@click.option(
-    "--start-hour", type=click.FloatRange(0, 24), default=6.0, show_default=True, help="Hour of day at start."
-)
-@click.option("--charge", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="State of charge at start.")
+@click.option("--start-hour", type=FiniteFloat(0, 24), default=6.0, show_default=True, help="Hour of day at start.")
+@click.option("--charge", type=FiniteFloat(0, 1), default=0.7, show_default=True, help="State of charge at start.")
 @click.option(
     "--sabotage",
     type=click.Choice(["none", "replay", "output", "alert", "count", "mute"]),
@@ -67,13 +66,18 @@ def serve(
 
     if link is not None and tcp is not None:
         raise PaygoError("--link and --tcp exclude each other", "a unit has one console: a pty or a TCP port")
+    wire = Address.parse(tcp) if tcp is not None else None
+    if wire is not None and wire.path is not None:
+        raise PaygoError(f"--tcp {tcp!r} is no address", "it is HOST:PORT, with a port from 0 to 65535")
+    if control == "":
+        raise PaygoError("--control names no place", "it is a path, or HOST:PORT")
     with closing(Storage(state)) as storage:
         home = SolarHome(start_hour=start_hour, state_of_charge=charge)
-        unit = SimulatedUnit(storage, home, Sabotage(sabotage))
+        unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=1 + secrets.randbelow(1 << 31))
         with Server(
             unit,
             link=link,
-            tcp=Address.parse(tcp) if tcp else None,
+            tcp=wire,
             control=Address.parse(control) if control else None,
             speed=speed,
             attached=attached,

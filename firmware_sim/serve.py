@@ -39,6 +39,8 @@ class Address:
     def parse(cls, text: str) -> Address:
         """`HOST:PORT` is TCP, everything else is a path."""
         host, colon, port = text.rpartition(":")
+        if colon and host and "/" not in text and port.isdigit() and int(port) > 65_535:
+            raise PaygoError(f"{text} has a port above 65535", "an address is HOST:PORT, or a path")
         if colon and host and "/" not in text and port.isdigit() and int(port) < 65_536:
             return cls(host=host, port=int(port))
         return cls(path=Path(text))

@@ -33,9 +33,11 @@ class _Cut:
 
 
 class SimulatedUnit:
-    """The unit on its plant. Feed it bytes and time, take what it says."""
+    """The unit on its plant. Feed it bytes and time, take what it says. first_boot: what its first start is called."""
 
-    def __init__(self, storage: Storage, home: SolarHome, sabotage: Sabotage = Sabotage.NONE) -> None:
+    def __init__(
+        self, storage: Storage, home: SolarHome, sabotage: Sabotage = Sabotage.NONE, *, first_boot: int = 1
+    ) -> None:
         self.storage = storage
         self.home = home
         self.sabotage = sabotage
@@ -45,6 +47,7 @@ class SimulatedUnit:
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
+        self._first_boot = first_boot
         self._firmware = ffi.new("paygo_firmware *")
         self._inputs = ffi.new("paygo_inputs *")
         self._outputs = ffi.new("paygo_outputs *")
@@ -57,7 +60,7 @@ class SimulatedUnit:
         """Starts the firmware from what is stored."""
         if self.powered:
             return
-        lib.paygo_boot_from_image(self._firmware, bytes(self.storage.image))
+        lib.paygo_boot_from_image(self._firmware, bytes(self.storage.image), self._first_boot)
         self.powered = True
         self._run(0, 0)
 

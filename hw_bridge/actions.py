@@ -1,6 +1,7 @@
 """Alerts become actions for people: at least once on the wire, exactly once here.
 
-An event is durable before the unit is told so; a repetition is known by serial, boot and sequence.
+An event is durable before the unit is told so. A repetition is known by serial, boot and sequence, and by saying the
+same: a unit whose storage was replaced may begin to count anew, and its events are new ones.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Index, UniqueConstraint, create_engine, event, select, text
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy import Index, UniqueConstraint, select, text
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import NullPool
 
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.registry import Registry
+from paygo_core.registry.engine import open_engine, writing
 from paygo_core.registry.schema import UtcDateTime, utc_now
 from paygo_core.registry.trouble import explained
 from paygo_core.wire.hdk import Alert
@@ -53,7 +54,7 @@ class _Base(DeclarativeBase):
 
 class _EventRow(_Base):
     __tablename__ = "alert_events"
-    __table_args__ = (UniqueConstraint("serial", "boot", "seq"),)
+    __table_args__ = (UniqueConstraint("serial", "boot", "seq", "code", "raised", "value", "unit"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     serial: Mapped[str]
@@ -95,19 +96,16 @@ class ActionStore:
     Every method is one transaction, on the disk when it returns. Raises as the registry does.
     """
 
-    def __init__(self, url: URL) -> None:
-        self._path = url.database or ""
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": 30.0, "isolation_level": None})
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(self, path: str, engine: Engine) -> None:
+        self._path = path
+        self._engine = engine
+        self._writing = writing(engine)
 
     @classmethod
     def open(cls, path_or_url: str | os.PathLike[str]) -> ActionStore:
         """The store in a registry's file, which is made with mode 0600 when it is not there."""
         Registry.open(path_or_url).close()
-        place = os.fspath(path_or_url)
-        url = make_url(place) if "://" in place else URL.create("sqlite", database=place)
-        store = cls(url.set(database=os.path.expanduser(url.database or "")))
+        store = cls(*open_engine(path_or_url))
         with store._transaction() as session:
             _Base.metadata.create_all(session.connection())
         return store
@@ -132,7 +130,7 @@ class ActionStore:
                 f"the unit sent an event numbered {alert.seq} of start {alert.boot}", "no unit counts so far"
             )
         with self._transaction() as session:
-            known = select(_EventRow.id).filter_by(serial=serial, boot=alert.boot, seq=alert.seq)
+            known = select(_EventRow.id).filter_by(serial=serial, **asdict(alert))
             if session.scalar(known) is not None:
                 return None
             now = utc_now()
@@ -182,13 +180,5 @@ class ActionStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        with explained(self._path), Session(self._engine, expire_on_commit=False) as session, session.begin():
+        with explained(self._path), Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
-
-
-def _configure(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # so that nobody records between our look and our write

@@ -15,7 +15,7 @@ import click
 
 from paygo_core.cli_device import registry_option
 from paygo_core.errors import DeviceError, PaygoError
-from paygo_core.shell import emit, note, output_options
+from paygo_core.shell import FiniteFloat, emit, note, output_options
 
 if TYPE_CHECKING:
     from hw_bridge.actions import Action, ActionStore
@@ -40,10 +40,10 @@ def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds PORT, --baud and --timeout. The command gets `connect`, which opens the port and gives a driver."""
 
     @click.argument("port", envvar="PAYGO_PORT")
-    @click.option("-b", "--baud", type=click.IntRange(min=50), default=115200, show_default=True, help="Speed.")
+    @click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), default=115200, show_default=True, help="Speed.")
     @click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteFloat(min=0, min_open=True),
         metavar="SECONDS",
         help="Deadline of one command.  [default: what is usual for it]",
     )
@@ -261,7 +261,7 @@ def _switch(connect: Connect, mode: str, as_json: bool) -> None:
 @port_options
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteFloat(min=0, min_open=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

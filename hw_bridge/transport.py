@@ -21,6 +21,8 @@ SLICE_SECONDS = 0.02
 """pyserial sets a port up anew whenever its timeout changes, so reads wait in slices of one timeout."""
 MOST_BYTES = 4096
 WRITE_SECONDS = 2.0
+REMOTE_SCHEMES = ("socket", "rfc2217")
+"""pyserial has more, which print or store every byte, keys too, or open a local port without its lock."""
 
 Trace = Callable[[str, bytes], None]
 
@@ -43,6 +45,12 @@ class Transport:
         self.port = port
         self._trace = trace or (lambda _direction, _data: None)
         self._local = "://" not in port
+        if not self._local and (port.partition("://")[0] not in REMOTE_SCHEMES or "logging=" in port):
+            raise PaygoError(
+                f"{port[:80]} is no port that can be opened", "a port is a device, socket:// or rfc2217://"
+            )
+        if not port:
+            raise PortError("no port was named", f"ports here: {', '.join(_ports()) or 'none'}")
         options: dict[str, Any] = {"exclusive": True} if self._local else {}
         if not port.startswith("rfc2217://"):  # pyserial's client has no write timeout
             options["write_timeout"] = WRITE_SECONDS
@@ -120,8 +128,11 @@ class Transport:
                 "add yourself to the group dialout and log in again: sudo usermod -aG dialout $USER",
             )
         if code in (errno.EBUSY, errno.EAGAIN):
-            who = " and ".join(port_holders(self.port)) or "another program"
-            return PortError(f"{self.port} is busy: {who} holds it", "close that program, or use another port")
+            holders = port_holders(self.port) or ["another program"]
+            verb = "holds" if len(holders) == 1 else "hold"
+            return PortError(
+                f"{self.port} is busy: {' and '.join(holders)} {verb} it", "close that program, or use another port"
+            )
         if code in (errno.EIO, errno.ENXIO, errno.ENODEV):
             return PortError(f"nothing is connected to {self.port}", "look at the cable and the power, then try again")
         if self._local:
@@ -132,7 +143,8 @@ class Transport:
 def port_holders(port: str) -> list[str]:
     """The processes that hold a device, as "name (process 123)"; as far as we may look.
 
-    Those that locked it, if any did: a simulator has its own port open too, without being in the way.
+    Those that locked it as serial programs do (flock), if any did: a simulator has its own port open too, without
+    being in the way.
     """
     try:
         device = os.stat(port)
@@ -150,7 +162,7 @@ def _lockers(device: os.stat_result) -> set[str]:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return set()
-    return {fields[-4] for fields in map(str.split, lines) if fields[-3] == file}
+    return {fields[-4] for fields in map(str.split, lines) if fields[-3] == file and "FLOCK" in fields}
 
 
 def _holds(process: Path, device: os.stat_result) -> bool:

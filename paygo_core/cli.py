@@ -31,7 +31,7 @@ def root() -> None:
     """Tokens, simulated units and real units of pay-as-you-go solar.
 
     Exit status: 0 passed, 1 the device or a check failed, 2 wrong use, 3 port missing, busy or denied, 4 no answer in
-    time, 70 a defect of ours, 130 interrupted.
+    time, 70 a defect of ours, 130 interrupted, 143 terminated.
     """
 
 

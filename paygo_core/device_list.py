@@ -234,6 +234,8 @@ def _device(
     for column, text in ((header[6], model), (header[7], version)):
         if not text.isprintable():
             raise _WrongCell(column, "the text has control characters", "write it as plain text")
+        if mask_secrets(text) != text:
+            raise _WrongCell(column, "the text looks like a secret key", "are the cells in the right columns?")
     if re.fullmatch(r"[0-9]{0,20}", test_code) is None:
         raise _WrongCell("Test Code", f"{_shown(test_code)} is not 1 to 20 digits", "empty means that there is none")
     config = DeviceConfig(

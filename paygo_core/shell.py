@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import signal
 import sys
@@ -47,6 +48,16 @@ def output_options(command: Command) -> Command:
         return command(*args, as_json=as_json, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+class FiniteFloat(click.FloatRange):
+    """A number within bounds; click's own range lets NaN through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def emit(record: Mapping[str, Any]) -> None:
@@ -117,6 +128,9 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("paygo: interrupted")
         return Status.INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(error.format_message())
+        return Status.WRONG_USE
     except click.UsageError as error:
         where = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
         return _report(meta, Status.WRONG_USE, error.format_message().rstrip("."), where.lstrip("; "))

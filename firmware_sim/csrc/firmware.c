@@ -18,9 +18,10 @@ static bool was_raised(const paygo_saved *saved, paygo_alert alert)
     return ((uint32_t)saved->reported >> (uint8_t)alert & 1U) != 0;
 }
 
-void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context)
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context, uint32_t first_boot)
 {
     memset(firmware, 0, sizeof *firmware);
+    firmware->first_boot = first_boot;
     firmware->storage =
         paygo_storage_read(read, context, &firmware->factory, &firmware->live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
@@ -166,7 +167,7 @@ static void stored(paygo_firmware *firmware, paygo_outputs *outputs, paygo_text 
     if (after == PAYGO_AFTER_FACTORY) {
         memset(&firmware->next, 0, sizeof firmware->next);
         paygo_unit_init(&firmware->next.unit, firmware->factory.count);
-        firmware->next.boot = 1;
+        firmware->next.boot = firmware->first_boot;
         paygo_firmware_save(firmware, outputs, PAYGO_AFTER_SETUP);
         return;
     }
@@ -194,7 +195,7 @@ static bool save_start(paygo_firmware *firmware, paygo_outputs *outputs)
     }
     firmware->next = firmware->live;
     if (!firmware->started) {
-        firmware->next.boot++;
+        firmware->next.boot = firmware->live.boot == 0 ? firmware->first_boot : firmware->live.boot + 1U;
     }
     paygo_firmware_save(firmware, outputs, PAYGO_AFTER_NOTHING);
     return true;

@@ -88,6 +88,7 @@ typedef struct {
     bool setup_plus;         /* which of the two setups is being answered */
     paygo_answer answer;     /* of the entry that is being stored */
     paygo_event acknowledged;
+    uint32_t first_boot;     /* what the first start is called */
     uint64_t wakes_at;       /* s: the clock that the stored state would wake up with */
     uint32_t rest_ms;        /* world time that does not make a whole second yet */
     paygo_guard overvoltage;
@@ -104,8 +105,12 @@ typedef struct {
     paygo_inputs measured;   /* the last inputs, for telemetry */
 } paygo_firmware;
 
-/* Power-on: reads the storage and forgets everything else. */
-void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context);
+/*
+ * Power-on: reads the storage and forgets everything else. `first_boot`, 1 ... 2^31, is what the first start of a unit's
+ * life is called; later starts count on from what is stored. It should be random (an ADC's noise, a chip's serial
+ * number), so that nobody takes the events of a unit whose storage was replaced for those of its former life.
+ */
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context, uint32_t first_boot);
 
 /* One step. `outputs` is written completely. */
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);

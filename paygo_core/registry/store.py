@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import create_engine, event, insert, inspect, select
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import insert, inspect, select
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
+from paygo_core.registry.engine import open_engine, writing
 from paygo_core.registry.issuing import next_token
 from paygo_core.registry.schema import (
     ISSUE_REASONS,
@@ -39,11 +36,10 @@ from paygo_core.registry.schema import (
     new_device_values,
     utc_now,
 )
-from paygo_core.registry.trouble import RegistryUnavailableError, explained
+from paygo_core.registry.trouble import explained
 from paygo_core.tokens import Days, Token, TokenType
 
 _PAGE = 500
-_creating = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -95,17 +91,10 @@ class Registry:
     threads, and from several processes on the same file (not on a network file system).
     """
 
-    def __init__(self, path: str, busy_seconds: float) -> None:
+    def __init__(self, path: str, engine: Engine) -> None:
         self._path = path
-        self._engine = create_engine(
-            URL.create("sqlite", database=path),
-            hide_parameters=True,  # else an error shows the key that was being written
-            poolclass=NullPool,  # a connection must not live through a fork
-            connect_args={"timeout": busy_seconds, "isolation_level": None},  # transactions are begun below
-        )
-        self._writing = self._engine.execution_options(paygo_write=True)
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
+        self._engine = engine
+        self._writing = writing(engine)
 
     @classmethod
     def open(
@@ -116,9 +105,7 @@ class Registry:
         create: make it when it is not there; else that is a PaygoError. busy_seconds: how long to wait for another
         program's transaction.
         """
-        path = _path_of(place)
-        _ensure_file(path, create)
-        registry = cls(path, busy_seconds)
+        registry = cls(*open_engine(place, create, busy_seconds))
         registry._ensure_schema(create)
         return registry
 
@@ -284,55 +271,6 @@ class Registry:
         with self._transaction() as session:
             query = select(TokenRow).where(TokenRow.device_id == _row(session, serial).id).order_by(TokenRow.count)
             return [_issued(row) for row in session.scalars(query)]
-
-
-def _configure(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA foreign_keys=ON")
-    # With SQLite's rollback journal FULL leaves a committed count undone after a power cut; EXTRA is FULL that also
-    # syncs the directory once the journal is gone (sqlite.org/pragma.html#pragma_synchronous).
-    connection.execute("PRAGMA synchronous=EXTRA")
-
-
-def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("paygo_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _path_of(place: str | os.PathLike[str]) -> str:
-    text = os.fspath(place)
-    if "://" not in text:
-        path = text
-    else:
-        hint = "a registry is a file, given as a path or as sqlite:///path"
-        try:
-            url = make_url(text)
-        except ArgumentError:
-            raise PaygoError("the registry's URL cannot be read", hint) from None
-        if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.query:
-            raise PaygoError(f"no registry can be opened with {url.drivername!r} and these options", hint)
-        path = url.database or ""
-    if path in ("", ":memory:") or "\0" in path:
-        raise PaygoError("the registry's path names no file", "give a path such as paygo.db")
-    return os.path.expanduser(path)
-
-
-def _ensure_file(path: str, create: bool) -> None:
-    """Makes the file before SQLite does, so that it never has another mode than 0600; SQLite's journal inherits it."""
-    try:
-        # Closing a file drops this process's locks on it, so it is opened only when it is new, one thread at a time.
-        with _creating:
-            if create:
-                with suppress(FileExistsError):
-                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            regular = stat.S_ISREG(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        if create:
-            raise PaygoError(f"{path}: the directory does not exist", "make it first, or name another path") from None
-        raise PaygoError(f"{path}: there is no registry", "import a device list to make one") from None
-    except OSError as error:
-        raise RegistryUnavailableError(f"{path}: {error.strerror}", "check the owner and mode of the path") from None
-    if not regular:
-        raise PaygoError(f"{path}: not a regular file", "name a registry, or a file that does not exist yet")
 
 
 def _row(session: Session, serial: str) -> DeviceRow:

@@ -100,7 +100,7 @@ static void power_on(board *unit)
     memset(&unit->inputs, 0, sizeof unit->inputs);
     unit->inputs.battery_mv = 12500;
     unit->powered = true;
-    paygo_firmware_boot(&unit->firmware, read_image, unit->image);
+    paygo_firmware_boot(&unit->firmware, read_image, unit->image, 1);
     run(unit, 0, 0, "");
 }
 
@@ -296,7 +296,7 @@ static void no_light_before_the_start_is_stored(void)
     ready_board(&unit);
     CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
     CHECK(unit.outputs.output);
-    paygo_firmware_boot(&unit.firmware, read_image, unit.image);
+    paygo_firmware_boot(&unit.firmware, read_image, unit.image, 1);
     for (i = 0; i < 5; i++) {
         unit.inputs.world_ms = 1000;
         paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
@@ -326,7 +326,7 @@ static void the_stored_clock_is_always_ahead(void)
             unit.inputs.world_ms = step_s * 1000U;
             paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
             left = paygo_unit_seconds_left(&unit.firmware.live.unit);
-            paygo_firmware_boot(&woken, read_image, unit.image);
+            paygo_firmware_boot(&woken, read_image, unit.image, 1);
             CHECK(paygo_unit_seconds_left(&woken.live.unit) <= left);
             CHECK(paygo_unit_seconds_left(&woken.live.unit) + PAYGO_CLOCK_AHEAD_S >= left);
             if (unit.outputs.write.length > 0) {
