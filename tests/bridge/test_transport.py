@@ -57,7 +57,7 @@ def test_a_file_is_not_a_port(tmp_path):
 
 
 def test_a_url_that_pyserial_does_not_know():
-    with pytest.raises(PaygoError, match="cannot be opened"):
+    with pytest.raises(PaygoError, match="is no port that can be opened"):
         Transport("gopher://host")
 
 

@@ -137,7 +137,7 @@ def test_a_token_does_what_was_said_before_it(stocked, options, token_type, valu
     [
         (["--add", "0.5"], 12, "0.5 days"),
         (["--add", "12", "--units"], 12, "0.5 days"),
-        (["--add", "0.02"], 0, "0 days"),
+        (["--add", "0.03"], 1, "0.0416667 days"),
     ],
 )
 def test_days_and_units_follow_the_time_divider_and_the_effect_says_what_is_left_of_them(
