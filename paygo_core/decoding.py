@@ -50,6 +50,8 @@ class Reason(str, Enum):
     WAITING = "entered during the wait after wrong entries"
 
 
+_WINDOW = ffi.typeof("paygo_window *")
+_TYPES = {int(kind): kind for kind in TokenType}
 REASONS = tuple(Reason)
 """In the order of the C core's paygo_reason."""
 
@@ -80,14 +82,20 @@ class DecoderState:
         for n in self.used_counts:
             if self.count - n <= LARGEST_OLDER_WINDOW and n % 2 == 0:
                 used |= 1 << (self.count - n)
-        return ffi.new("paygo_window *", {"count": self.count, "floor": self.floor, "used": used})
+        return ffi.new(_WINDOW, (self.count, self.floor, used))
 
     @classmethod
     def from_native(cls, window: Any) -> DecoderState:
         """The reverse of to_native."""
         count, used = window.count, window.used
-        used_counts = tuple(count - back for back in range(LARGEST_OLDER_WINDOW, -1, -1) if used >> back & 1)
-        return cls(count, window.floor, used_counts)
+        used_counts = []
+        while used:
+            back = used.bit_length() - 1
+            used_counts.append(count - back)
+            used ^= 1 << back
+        state = cls.__new__(cls)  # the core's word needs no checking
+        state.__dict__.update(count=count, floor=window.floor, used_counts=tuple(used_counts))
+        return state
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class Decoded(Generic[State]):
 
 def strip_token(text: str) -> str:
     """A token as people write it, without the spaces and hyphens between its digits (T23)."""
-    return re.sub(r"[\s-]", "", text)
+    return text if text.isalnum() else re.sub(r"[\s-]", "", text)
 
 
 @overload
@@ -195,14 +203,18 @@ def _decode_cached(config: DeviceConfig, state: DecoderState, form: int, text: b
 
 
 def _decoded(config: DeviceConfig, verdict: Any, state: State, extended: bool = False) -> Decoded[State]:
-    token_type = TokenType(verdict.type)
+    token_type = _TYPES[verdict.type]
     reason = REASONS[verdict.reason]
     if token_type is TokenType.INVALID:
         return Decoded(token_type, None, None, None, state, reason)
-    value = int(verdict.value)
-    timed = token_type in (TokenType.ADD_TIME, TokenType.SET_TIME) or value not in COMMAND_VALUES
+    value = verdict.value
+    timed = token_type <= TokenType.SET_TIME or value not in COMMAND_VALUES
     days = value / config.time_divider if timed and not extended else None
-    return Decoded(token_type, value, days, int(verdict.count), state, reason)
+    answer: Decoded[State] = Decoded.__new__(Decoded)  # a frozen dataclass's own way takes as long as the judging
+    answer.__dict__.update(
+        token_type=token_type, value=value, days=days, count=verdict.count, state=state, reason=reason
+    )
+    return answer
 
 
 def _decode_reference(

@@ -55,6 +55,8 @@ def parse_key(text: str) -> bytes:
 
 def checked_int(name: str, value: object, low: int, high: int) -> int:
     """`value` as an int within its limits; raises PaygoError that names it."""
+    if type(value) is int and low <= value <= high:
+        return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise PaygoError(f"{name} is a {type(value).__name__}", f"{name} is an integer from {low} to {high}")
     number = int(value.__index__())
@@ -158,6 +160,8 @@ def units_of_days(days: Days, time_divider: int) -> int:
     return (exact * time_divider * 2 + 1).__floor__() // 2
 
 
+_TIMED = (TokenType.ADD_TIME, TokenType.SET_TIME)
+_STANDARD, _EXTENDED = int(lib.PAYGO_STANDARD), int(lib.PAYGO_EXTENDED)
 _COMMANDS = {TokenType.DISABLE_PAYG: 998, TokenType.COUNTER_SYNC: 999}
 
 
@@ -168,12 +172,14 @@ def token_value(
 
     Raises PaygoError when both or neither are given where one is needed, or the value cannot be issued.
     """
+    if type(value) is int and token_type in _TIMED and 0 <= value <= LARGEST_UNITS and days is None:
+        return value
     command = _COMMANDS.get(token_type)
     if command is not None:
         if value is not None or days is not None:
             raise PaygoError(f"a {token_type.name} token carries no value", "leave out value and days")
         return command
-    if token_type not in (TokenType.ADD_TIME, TokenType.SET_TIME):
+    if token_type not in _TIMED:
         raise PaygoError(
             f"{token_type.name} is not a token that can be made",
             "token types are ADD_TIME, SET_TIME, DISABLE_PAYG and COUNTER_SYNC",
@@ -193,7 +199,7 @@ def token_value(
 
 def form_of(extended: bool) -> int:
     """The C core's paygo_form."""
-    return int(lib.PAYGO_EXTENDED if extended else lib.PAYGO_STANDARD)
+    return _EXTENDED if extended else _STANDARD
 
 
 def collides(config: DeviceConfig, count: int, value: int, extended: bool = False) -> bool:
@@ -217,13 +223,15 @@ def generate_token(
     count belong to whoever owns the count. With a cache the time does not grow with the count.
     Raises PaygoError for anything out of range.
     """
-    try:
-        kind = TokenType(token_type)
-    except ValueError:
-        raise PaygoError(f"{token_type!r} is not a token type", "use a member of TokenType") from None
+    kind = token_type
+    if type(kind) is not TokenType:
+        try:
+            kind = TokenType(token_type)
+        except ValueError:
+            raise PaygoError(f"{token_type!r} is not a token type", "use a member of TokenType") from None
     number = token_value(config, kind, value, days, extended)
     start = checked_int("count", count, 0, LARGEST_COUNT)
-    new_count = int(lib.paygo_next_count(config.native, start, int(kind)))
+    new_count = lib.paygo_next_count(config.native, start, kind)
     if new_count == 0:
         raise PaygoError(
             f"no {kind.name} count is left after {start}: the last usable count is {config.max_count}",
@@ -268,6 +276,8 @@ def sync_count(config: DeviceConfig, count: int) -> int:
 
 def write_token(config: DeviceConfig, form: int, token: int) -> str:
     """A token number as digits of the device's digit set (T20, T21)."""
+    if not config.restricted_digit_set:
+        return f"{token:0{form}d}"
     text = ffi.new("char[20]")
     length = lib.paygo_digits_write(form, config.restricted_digit_set, token, text)
     return str(ffi.unpack(text, length).decode("ascii"))
