@@ -245,7 +245,9 @@ def generate_token(
         point = cache.find(chain)
         code = lib.paygo_encode_from(config.native, form, new_count, number, point)
         cache.keep(chain, point)
-    return Token(write_token(config, form, code), new_count, kind, number)
+    token = Token.__new__(Token)  # a frozen dataclass's own way takes as long as the chain
+    token.__dict__.update(digits=write_token(config, form, code), count=new_count, token_type=kind, value=number)
+    return token
 
 
 def token_at(config: DeviceConfig, count: int, value: int, extended: bool = False) -> str:
