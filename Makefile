@@ -11,7 +11,7 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test check bench lint typecheck c-warnings c-cross c-sanitize clean
+.PHONY: demo test check bench fuzz lint typecheck c-warnings c-cross c-sanitize clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -23,6 +23,19 @@ check: lint typecheck c-warnings c-cross c-sanitize
 
 bench: $(VENV)/.test
 	$(BIN)/pytest bench --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds -p no:xdist
+
+# libFuzzer on the token core and on the firmware, FUZZ_SECONDS each (clang needed). A corpus grows in build/corpus.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@command -v clang >/dev/null || { echo "make fuzz needs clang with its compiler-rt" >&2; exit 1; }
+	@for target in $(basename $(notdir $(wildcard tests/fuzz/*.c))); do \
+	  mkdir -p build/corpus/$$target && \
+	  clang -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
+	    $(PORTABLE) tests/fuzz/$$target.c -o build/$$target && \
+	  build/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 build/corpus/$$target \
+	    2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
+	  grep -E "number_of_executed|cov:" build/$$target.log | tail -2; echo "$$target: nothing found"; \
+	done
 
 lint: $(VENV)/.check
 	$(BIN)/ruff check .
@@ -36,7 +49,7 @@ c-warnings:
 	@mkdir -p $(BUILD)
 	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
 	@for compiler in $(COMPILERS); do \
-	  for file in $(CSRC) $(wildcard tests/c/*.c); do \
+	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
 	done

@@ -1,0 +1,68 @@
+/* libFuzzer: a unit that hears any bytes, keys and readings, and loses its supply in any write. */
+#include "firmware.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+{
+    memcpy(bytes, (const uint8_t *)context + offset, length);
+}
+
+static void require(bool condition)
+{
+    if (!condition) {
+        abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char setup[] = "#SETUP+;F1;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;;\n";
+    uint8_t image[PAYGO_STORAGE_BYTES];
+    paygo_firmware firmware;
+    paygo_inputs inputs;
+    paygo_outputs outputs;
+    memset(image, 0xff, sizeof image);
+    if (size > 0 && data[0] % 4 == 0 && size > sizeof image) {
+        memcpy(image, data, sizeof image); /* a unit that wakes up on rubbish */
+        data += sizeof image;
+        size -= sizeof image;
+    }
+    paygo_firmware_boot(&firmware, read_image, image, 1);
+    memset(&inputs, 0, sizeof inputs);
+    inputs.battery_mv = 12600;
+    inputs.rx = setup;
+    inputs.rx_length = sizeof setup - 1;
+    while (size > 0) {
+        const uint8_t op = data[0];
+        const uint16_t length = (uint16_t)(op % 40U < size - 1 ? op % 40U : size - 1);
+        paygo_firmware_step(&firmware, &inputs, &outputs);
+        require(outputs.tx_length <= PAYGO_TX_BYTES && outputs.rx_taken <= inputs.rx_length);
+        require(outputs.write.length == 0 || outputs.write.offset + outputs.write.length <= PAYGO_STORAGE_BYTES);
+        require(!outputs.output || paygo_unit_active(&firmware.live.unit));
+        inputs.write_done = outputs.write.length > 0;
+        if (outputs.write.length > 0) {
+            const uint16_t cut = op > 250 ? (uint16_t)(outputs.write.length / 2U) : outputs.write.length;
+            memcpy(image + outputs.write.offset, outputs.write.bytes, cut);
+            if (cut < outputs.write.length || op == 250) {
+                paygo_firmware_boot(&firmware, read_image, image, 1);
+                inputs.write_done = false;
+            }
+        }
+        data++;
+        size--;
+        inputs.world_ms = op * 100U;
+        inputs.wire_ms = op;
+        inputs.key = op % 16 == 0 && length > 0 ? (char)data[0] : 0;
+        inputs.battery_mv = 9000 + op * 40;
+        inputs.battery_ma = op * 20 - 2000;
+        inputs.rx = (const char *)data;
+        inputs.rx_length = length;
+        data += length;
+        size -= length;
+    }
+    return 0;
+}
