@@ -12,12 +12,13 @@ from paygo_core.tokens import DeviceConfig, Token, TokenType, generate_token
 from paygo_core.unit import Answer, PaygUnit
 
 if TYPE_CHECKING:
-    from paygo_core.batch import TokenBatch, generate_tokens
+    from paygo_core.batch import DecodedBatch, TokenBatch, decode_tokens, generate_tokens
 
 __all__ = [
     "Answer",
     "ChainCache",
     "Decoded",
+    "DecodedBatch",
     "DecoderState",
     "DeviceConfig",
     "Dialect",
@@ -30,6 +31,7 @@ __all__ = [
     "TokenType",
     "__version__",
     "decode_token",
+    "decode_tokens",
     "generate_token",
     "generate_tokens",
 ]
@@ -37,7 +39,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Loads what needs numpy only when it is asked for."""
-    if name in ("TokenBatch", "generate_tokens"):
+    if name in ("DecodedBatch", "TokenBatch", "decode_tokens", "generate_tokens"):
         from paygo_core import batch
 
         return getattr(batch, name)

@@ -106,9 +106,34 @@ typedef struct {
     const uint32_t *values;
     size_t value_stride;
     uint64_t *tokens;
+    bool *collides;
 } paygo_batch;
 bool paygo_simd_available(paygo_simd simd);
 void paygo_batch_run(const paygo_batch *batch, paygo_simd simd, size_t from, size_t to);
+void paygo_batch_check(const paygo_batch *batch, paygo_simd simd, size_t from, size_t to);
+
+#define PAYGO_TEXT_WIDTH ...
+typedef struct {
+    paygo_config config;
+    const uint8_t *keys;
+    size_t key_stride;
+    const uint32_t *starting_codes;
+    size_t starting_code_stride;
+    const uint8_t *restricted;
+    size_t restricted_stride;
+    const char *texts;
+    const uint8_t *lengths;
+    paygo_form form;
+    const uint64_t *tokens;
+    uint32_t *last_counts;
+    uint32_t *floors;
+    uint32_t *used;
+    uint8_t *types;
+    uint8_t *reasons;
+    uint32_t *values;
+    uint32_t *counts;
+} paygo_judging;
+void paygo_judge_run(const paygo_judging *judging, size_t from, size_t to);
 """
 )
 
@@ -116,7 +141,7 @@ ffibuilder = FFI()
 ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "paygo_core._native",
-    '#include "batch/batch.h"\n#include "cache.h"\n#include "reference.h"\n#include "unit.h"\n',
+    "".join(f'#include "{name}"\n' for name in ("batch/batch.h", "batch/judge.h", "cache.h", "reference.h", "unit.h")),
     sources=[*SOURCES, *PC_SOURCES],
     include_dirs=[str(CSRC)],
     depends=[str(path) for path in sorted(CSRC.rglob("*.h"))],

@@ -1,9 +1,9 @@
-"""Many tokens at once, from numpy arrays: one path an instruction set, chosen at run time, and threads."""
+"""Many tokens made or judged at once, in numpy arrays: one path an instruction set, chosen at run time, and threads."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paygo_core._native import ffi, lib
+from paygo_core.decoding import strip_token
 from paygo_core.errors import PaygoError
 from paygo_core.tokens import (
     COMMAND_VALUES,
@@ -19,7 +20,9 @@ from paygo_core.tokens import (
     LARGEST_EXTENDED_VALUE,
     LARGEST_STARTING_CODE,
     LARGEST_UNITS,
+    DeviceConfig,
     TokenType,
+    form_of,
 )
 
 SIMD = {"scalar": 0, "neon": 1, "avx2": 2, "avx512": 3}
@@ -35,6 +38,36 @@ class TokenBatch:
 
     tokens: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class CheckedTokens:
+    """tokens: uint64, as numbers; collides: whether another count within 80 gives the same one (T18). Shape (N,)."""
+
+    tokens: npt.NDArray[np.uint64]
+    collides: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """What N devices make of N tokens, each array of shape (N,), and their states afterwards.
+
+    types: uint8, TokenType numbers. reasons: uint8, places in paygo_core.decoding.REASONS, 0 accepted. values (raw
+    units, 998, 999) and counts: uint32, 0 where a token is INVALID. last_counts, floors, used_masks: uint32.
+    """
+
+    types: npt.NDArray[np.uint8]
+    values: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.uint32]
+    reasons: npt.NDArray[np.uint8]
+    last_counts: npt.NDArray[np.uint32]
+    floors: npt.NDArray[np.uint32]
+    used_masks: npt.NDArray[np.uint32]
+
+    @property
+    def accepted(self) -> npt.NDArray[np.bool_]:
+        """Which devices took their tokens."""
+        return np.equal(self.reasons, 0)
 
 
 def available_simd() -> list[str]:
@@ -76,11 +109,7 @@ def generate_tokens(
         "value": _column("values", values),
         "token type": _column("token types", token_types),
     }
-    sizes = {len(column) for column in columns.values() if column.ndim}
-    sizes |= {len(keys)} if keys.ndim == 2 else set()
-    if len(sizes) > 1:
-        raise PaygoError(f"the columns have {sorted(sizes)} rows", "every column has N rows or is one value for all")
-    size = sizes.pop() if sizes else 1
+    size = _size(keys, columns.values())
     starts, start, types = columns["starting code"], columns["count"], columns["token type"]
     largest = LARGEST_EXTENDED_VALUE if extended else LARGEST_UNITS
     _require("starting code", starts, (starts >= 1) & (starts <= LARGEST_STARTING_CODE), "1 to 999 999 999")
@@ -94,8 +123,134 @@ def generate_tokens(
     new_counts = np.broadcast_to(start + np.where(start % 2 == parity, 2, 1), (size,)).astype(np.uint32)
     _require("count", start, np.broadcast_to(new_counts <= LARGEST_COUNT, (size,)), "low enough for another token")
     tokens = np.empty(size, np.uint64)
-    _run(keys, starts, new_counts, carried, tokens, extended, threads)
+    _run(keys, starts, new_counts, carried, tokens, None, extended, threads)
     return TokenBatch(tokens, new_counts)
+
+
+def checked_tokens(
+    secret_keys: Any, starting_codes: Any, counts: Any, values: Any, extended: bool = False, threads: int = 0
+) -> CheckedTokens:
+    """The tokens at exactly these counts, and whether each must not be issued, since another count gives it too (T18).
+
+    Columns as for generate_tokens, but counts, 1 … 65 535, are the tokens' own, and values are what they carry: 998
+    for an unlock, 999 for a sync. A job costs 160 steps more than its token. Raises PaygoError for the first job that
+    cannot be made.
+    """
+    keys = _keys(secret_keys)
+    starts, own, carried = (
+        _column(*named) for named in (("starting codes", starting_codes), ("counts", counts), ("values", values))
+    )
+    size = _size(keys, (starts, own, carried))
+    largest = LARGEST_EXTENDED_VALUE if extended else 999
+    _require("starting code", starts, (starts >= 1) & (starts <= LARGEST_STARTING_CODE), "1 to 999 999 999")
+    _require("count", own, (own >= 1) & (own <= LARGEST_COUNT), f"1 to {LARGEST_COUNT}")
+    allowed = (carried <= largest) & (carried != 996) & (carried != 997)
+    _require("value", carried, allowed, f"0 to {largest}, but not 996 or 997")
+    tokens, collides = np.empty(size, np.uint64), np.empty(size, np.bool_)
+    # Chains of like length keep each other company: no lane waits for a longer one.
+    order = np.argsort(np.broadcast_to(own, (size,)), kind="stable")
+    keys = keys[order] if keys.ndim == 2 else keys
+    starts, carried = (column[order] if column.ndim else column for column in (starts, carried))
+    _run(keys, starts, np.broadcast_to(own, (size,))[order], carried, tokens, collides, extended, threads)
+    back = np.empty_like(order)
+    back[order] = np.arange(size)
+    return CheckedTokens(tokens[back], collides[back])
+
+
+def decode_tokens(
+    secret_keys: Any,
+    starting_codes: Any,
+    tokens: Any,
+    counts: Any,
+    floors: Any = None,
+    used_masks: Any = None,
+    extended: bool = False,
+    restricted_digit_sets: Any = False,
+    max_jump: int = 64,
+    max_sync_jump: int = 100,
+    older_window: int = 16,
+    max_count: int = LARGEST_COUNT,
+    threads: int = 0,
+) -> DecodedBatch:
+    """What N devices make of N tokens, as decode_token tells it one by one.
+
+    secret_keys, starting_codes: as for generate_tokens. tokens: texts, judged like any text, or integers of shape (N,)
+    whose form `extended` tells. counts, floors, used_masks: the states (T11), columns or one for all; floors None means
+    the counts; bit i of a mask is the even count L - i. restricted_digit_sets: bool, a column or one for all. The
+    windows hold for all. threads: 0 takes every core; the interpreter lock is free meanwhile. Each job walks its chain
+    alone. Raises PaygoError for columns that cannot be used.
+    """
+    keys = _keys(secret_keys)
+    starts, last = _column("starting codes", starting_codes), _column("counts", counts)
+    floor = last if floors is None else _column("floors", floors)
+    used = _column("used masks", 0 if used_masks is None else used_masks)
+    restricted = np.array(restricted_digit_sets, np.bool_, order="C")
+    judging = ffi.new("paygo_judging *")
+    entered = _entries(judging, tokens, extended)
+    size = _size(keys, (starts, last, floor, used, restricted, entered[0]))
+    _require("starting code", starts, (starts >= 1) & (starts <= LARGEST_STARTING_CODE), "1 to 999 999 999")
+    _require("count", last, last <= LARGEST_COUNT, f"0 to {LARGEST_COUNT}")
+    _require("floor", floor, floor <= last, "0 to its count")
+    judging.config = DeviceConfig(
+        bytes(16),
+        1,
+        max_jump=max_jump,
+        max_sync_jump=max_sync_jump,
+        older_window=older_window,
+        max_count=max_count,
+    ).native[0]
+    judged = DecodedBatch(
+        types=np.empty(size, np.uint8),
+        values=np.empty(size, np.uint32),
+        counts=np.empty(size, np.uint32),
+        reasons=np.empty(size, np.uint8),
+        last_counts=np.array(np.broadcast_to(last, (size,))),
+        floors=np.array(np.broadcast_to(floor, (size,))),
+        used_masks=np.array(np.broadcast_to(used & np.where(last % 2, 0xAAAAAAAA, 0x55555555), (size,)), np.uint32),
+    )
+    held: list[Any] = list(entered)
+    for name, column in (("keys", keys), ("starting_codes", starts), ("restricted", restricted.view(np.uint8))):
+        held.append(_c_array(column))
+        setattr(judging, name, held[-1])
+    judging.key_stride = 16 if keys.ndim == 2 else 0
+    judging.starting_code_stride, judging.restricted_stride = starts.ndim, restricted.ndim
+    for name in ("types", "values", "counts", "reasons", "last_counts", "floors"):
+        held.append(_c_array(getattr(judged, name)))
+        setattr(judging, name, held[-1])
+    judging.used = _c_array(judged.used_masks)
+    _in_threads(lambda start, stop: lib.paygo_judge_run(judging, start, stop), size, threads)
+    return judged
+
+
+def _entries(judging: Any, tokens: Any, extended: bool) -> tuple[Any, ...]:
+    """Puts the tokens into `judging`. The first of what is returned has their number; all of it has to be kept."""
+    width = int(lib.PAYGO_TEXT_WIDTH)
+    judging.form = form_of(extended)
+    listed = tokens if isinstance(tokens, np.ndarray) or np.ndim(tokens) == 0 else list(tokens)
+    if not isinstance(listed, list) or not all(isinstance(token, str) for token in listed):
+        column = np.asarray(listed)
+        if column.ndim != 1 or column.dtype.kind not in "iu":
+            raise PaygoError(f"the tokens are {column.dtype} of shape {column.shape}", "tokens are texts or integers")
+        if (column < 0).any():
+            raise PaygoError(
+                f"the token of job {int(np.argmax(column < 0))} is below 0", "tokens are texts or integers"
+            )
+        numbers = np.ascontiguousarray(column, np.uint64)
+        judging.tokens = _c_array(numbers)
+        return numbers, judging.tokens
+    texts = [strip_token(token).encode("ascii", "replace")[:width] for token in listed]
+    lengths = np.fromiter(map(len, texts), np.uint8, len(texts))
+    padded = np.frombuffer(b"".join(text.ljust(width) for text in texts) or bytes(1), np.uint8)
+    judging.texts, judging.lengths = ffi.cast("char *", _c_array(padded)), _c_array(lengths)
+    return lengths, padded, judging.lengths
+
+
+def _size(keys: npt.NDArray[np.uint8], columns: Iterable[npt.NDArray[Any]]) -> int:
+    """The number of jobs: the rows of the columns, or one where every column is a value for all."""
+    sizes = {len(column) for column in columns if column.ndim} | ({len(keys)} if keys.ndim == 2 else set())
+    if len(sizes) > 1:
+        raise PaygoError(f"the columns have {sorted(sizes)} rows", "every column has N rows or is one value for all")
+    return sizes.pop() if sizes else 1
 
 
 def _keys(secret_keys: Any) -> npt.NDArray[np.uint8]:
@@ -136,31 +291,50 @@ def _carried_values(values: npt.NDArray[np.uint32], types: npt.NDArray[np.uint32
     return np.ascontiguousarray(carried, np.uint32)
 
 
+_C_TYPES = {1: "uint8_t[]", 4: "uint32_t[]", 8: "uint64_t[]"}
+
+
+def _c_array(column: npt.NDArray[Any]) -> Any:
+    """A contiguous column as C sees it, of unsigned integers of its width."""
+    return ffi.from_buffer(_C_TYPES[column.itemsize], np.atleast_1d(column))
+
+
 def _run(
     keys: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.uint32],
     counts: npt.NDArray[np.uint32],
     values: npt.NDArray[np.uint32],
     tokens: npt.NDArray[np.uint64],
+    collides: npt.NDArray[np.bool_] | None,
     extended: bool,
     threads: int,
 ) -> None:
+    """Fills `tokens`, and `collides` where it is wanted."""
     batch = ffi.new("paygo_batch *")
-    batch.form = lib.PAYGO_EXTENDED if extended else lib.PAYGO_STANDARD
-    held = [ffi.from_buffer("uint32_t[]", np.atleast_1d(column)) for column in (starts, counts, values)]
-    held += [ffi.from_buffer("uint8_t[]", keys), ffi.from_buffer("uint64_t[]", tokens, require_writable=True)]
+    batch.form = form_of(extended)
+    held = [_c_array(column) for column in (starts, counts, values, keys, tokens)]
     batch.starting_codes, batch.counts, batch.values, batch.keys, batch.tokens = held
     batch.starting_code_stride = starts.ndim
     batch.count_stride = 1
     batch.value_stride = values.ndim
     batch.key_stride = 16 if keys.ndim == 2 else 0
     simd = SIMD[chosen_simd()]
+    walk = lib.paygo_batch_run
+    if collides is not None:
+        walk = lib.paygo_batch_check
+        batch.collides = ffi.from_buffer("bool[]", collides, require_writable=True)
+        held.append(batch.collides)
+    _in_threads(lambda start, stop: walk(batch, simd, start, stop), len(tokens), threads)
+
+
+def _in_threads(run: Callable[[int, int], None], size: int, threads: int) -> None:
+    """Runs jobs start … stop - 1 for all slices of 0 … size - 1."""
     workers = threads or os.cpu_count() or 1
-    if workers == 1 or len(tokens) <= SLICE // workers:
-        lib.paygo_batch_run(batch, simd, 0, len(tokens))
+    if workers == 1 or size <= SLICE // workers:
+        run(0, size)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda part: lib.paygo_batch_run(batch, simd, *part), _slices(len(tokens), workers)))
+        list(pool.map(lambda part: run(*part), _slices(size, workers)))
 
 
 def _slices(size: int, workers: int) -> Iterator[tuple[int, int]]:

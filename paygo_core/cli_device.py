@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.device_list import RowProblem, read_device_list, write_quarantine
+from paygo_core.csv_rows import RowProblem
+from paygo_core.device_list import read_device_list, write_quarantine
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import Token, TokenType
 

@@ -66,6 +66,12 @@ def said(tmp_path: Path) -> "list[bytes]":
         run("token", "generate", "--key", key + "zz", "--count", "1", "--add", "7")
         run("token", "decode", "016609796", "--key-file", "key", "--count", "1")
         run("token", "decode", key, "--key-file", "key", "--count", "1")
+        run("token", "explain", "016609796", "--key-file", "key", "--count", "9", "--other", "list.csv")
+        run("token", "explain", key, "--key-file", "key", "--count", "9", *registry)
+        run("token", "audit")
+        run("token", "batch", "list.csv", "-o", "tokens.csv", "--add", "7")
+        run("token", "batch", "shifted.csv", "-o", "tokens.csv", "--add", "7")
+        printed.append((tmp_path / "tokens.csv").read_bytes())
     return printed
 
 

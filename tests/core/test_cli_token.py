@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from paygo_core.cli import root
+from paygo_core.device_list import read_device_list
+from paygo_core.registry import Registry
 from paygo_core.shell import run
 
 HEX = "a29ab82edc5fbbc41ec9530f6dac86b1"
@@ -266,12 +270,96 @@ def test_wrong_arguments_of_decode_are_one_sentence_and_status_2(paygo, key_file
     assert debug or err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [[], ["generate"], ["decode"]])
+def test_explain_prints_why_and_a_command_that_works(paygo, key_file):
+    """T15: the printed command is run, and the device takes what it makes."""
+    state = ["--count", "20", "--floor", "1", "--used", "20"]
+    status, out, err = paygo("explain", "016609796", *key_file, *START, *state)
+    assert (status, err) == (1, "")
+    assert out.startswith("ALREADY_USED: refused, too old\n  why      It is an add-time token of 7 days with count 2.")
+    command = re.search(r"^  run      paygo token (.*)$", out, re.MULTILINE)
+    assert command is not None
+    status, digits, _ = paygo(*shlex.split(command[1]))
+    assert status == 0
+    status, out, _ = paygo("explain", digits.strip(), *key_file, *START, *state)
+    assert status == 0
+    assert out.startswith("ADD_TIME: accepted\n")
+    assert "after    count 22, floor 1, used 20, 22" in out
+
+
+def test_explain_as_json(paygo, key_file):
+    """T12, T19: the syncs come as commands, in order."""
+    _, digits, _ = paygo("generate", *key_file, *START, "--count", "400", "--add", "7")
+    status, out, _ = paygo("explain", digits.strip(), *key_file, *START, "--count", "1", "--json")
+    found = json.loads(out)
+    assert status == 1
+    assert (found["verdict"], found["type"], found["found_at"]) == ("too far ahead", "INVALID", 402)
+    assert found["before"] == found["after"] == {"count": 1, "floor": 1, "used_counts": []}
+    assert [entry["dialect"] for entry in found["deployed"]] == ["reference C", "reference C, 16-bit int"]
+    count = 1
+    for command in found["commands"]:
+        _, sync, _ = paygo(*shlex.split(command)[2:])
+        status, out, _ = paygo("decode", sync.strip(), *key_file, *START, "--count", str(count), "--json")
+        assert status == 0
+        count = json.loads(out)["state"]["count"]
+    assert paygo("decode", digits.strip(), *key_file, *START, "--count", str(count))[0] == 0
+
+
+def test_explain_looks_among_other_devices_and_names_the_serial_alone(paygo, key_file, tmp_path):
+    """T12; a broken row of the list is told, and no key is."""
+    other = "00112233445566778899aabbccddeeff"
+    header = "Serial Number,Starting Code,Key,Count,Time Divider,Restricted Digit Mode,Hardware Model,Version,Test Code"
+    rows = f"SLT7,555555555,{other},40,1,0,,,\nSLT8,555555555,{other[:31]},1,1,0,,,\n"
+    (tmp_path / "list.csv").write_text(f"{header}\n{rows}")
+    (tmp_path / "good.csv").write_text(f"{header}\n{rows.splitlines()[0]}\n")
+    _, digits, _ = paygo("generate", "--key", other, "--starting-code", "555555555", "--count", "40", "--add", "3")
+    arguments = ["explain", digits.strip(), *key_file, *START, "--count", "1"]
+    status, out, err = paygo(*arguments, "--other", str(tmp_path / "list.csv"))
+    assert status == 1
+    assert "SLT7 (at count 42)" in out
+    assert "SLT8" in err
+    assert other[:31] not in out + err
+    with Registry.open(tmp_path / "fleet.db") as registry:
+        registry.import_devices(read_device_list(tmp_path / "good.csv").devices)
+    status, out, _ = paygo(*arguments, "--registry", str(tmp_path / "fleet.db"), "--json")
+    assert json.loads(out)["others"] == [{"serial": "SLT7", "count": 42, "distance": 2}]
+    assert paygo(*arguments, "--registry", str(tmp_path / "none.db"))[0] == 2
+
+
+def test_explain_names_the_device_in_its_commands_as_it_was_named(paygo, key_file, tmp_path, monkeypatch):
+    """T7, T10, T21: without the key, wherever that came from."""
+    options = ["--divider", "2", "--restricted", "--max-count", "500"]
+    state = [*START, *options, "--count", "9"]
+    _, digits, _ = paygo("generate", *key_file, *START, *options, "--count", "2", "--set", "3.5")
+    _, out, _ = paygo("explain", digits.strip(), *key_file, *state)
+    assert f"paygo token generate --key-file {key_file[1]} --starting-code 123456789 --divider 2 --restricted" in out
+    assert "--max-count 500 --count 9 --set 7 --units" in out
+    monkeypatch.setenv("PAYGO_KEY", HEX)
+    _, out, _ = paygo("explain", digits.strip(), *state)
+    assert "paygo token generate --starting-code" in out
+
+
+def test_explain_tells_where_deployed_firmware_differs(paygo, key_file):
+    """T6."""
+    status, out, _ = paygo("explain", "123456788", *key_file, *START, "--count", "1")
+    assert status == 1
+    assert "deployed firmware (reference C) takes it as COUNTER_SYNC at count 0" in out
+    assert "deployed firmware (reference C, 16-bit int) answers ALREADY_USED" in out
+
+
+@pytest.mark.parametrize("command", ["decode", "explain"])
+def test_what_is_no_number_is_wrong_use(paygo, key_file, command):
+    """T20."""
+    status, out, err = paygo(command, "01660979a", *key_file, "--count", "1")
+    assert (status, out) == (2, "")
+    assert "the token has characters that are not digits" in err
+
+
+@pytest.mark.parametrize("command", [[], ["generate"], ["decode"], ["explain"], ["audit"]])
 def test_help_has_an_example_and_warns_of_the_key_option(paygo, command):
     status, out, _ = paygo(*command, "--help")
     assert status == 0
     assert "      paygo token " in out or "    paygo token " in out
-    if command:
+    if command and command != ["audit"]:
         assert "process list" in " ".join(out.split())
         assert "PAYGO_KEY" in out
 

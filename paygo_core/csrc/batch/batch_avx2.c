@@ -56,11 +56,28 @@ TARGET static __m256i code12(__m256i hash)
 #define CODE9(x) code9(x)
 #define CODE12(x) code12(x)
 
+/* Both sides are below 2^40, so that a signed comparison will do. */
+TARGET static __m256i counted(__m256i hits, __m256i code, __m256i low, __m256i modulus)
+{
+    const __m256i above = _mm256_sub_epi64(code, low);
+    const __m256i match =
+        _mm256_and_si256(_mm256_cmpgt_epi64(modulus, above), _mm256_cmpgt_epi64(above, _mm256_set1_epi64x(-1)));
+    return _mm256_sub_epi64(hits, match);
+}
+
+#define COUNTED(hits, code, low, modulus) counted(hits, code, low, modulus)
+
 #include "lanes.h"
+#include "matches.h"
 
 void paygo_batch_avx2(const paygo_batch *batch, size_t from, size_t to)
 {
     NAME(run)(batch, from, to);
+}
+
+void paygo_batch_match_avx2(paygo_form form, paygo_matching *lanes, uint32_t steps)
+{
+    NAME(matched_steps)(form, lanes, steps);
 }
 
 #else
@@ -68,6 +85,11 @@ void paygo_batch_avx2(const paygo_batch *batch, size_t from, size_t to)
 void paygo_batch_avx2(const paygo_batch *batch, size_t from, size_t to)
 {
     paygo_batch_scalar(batch, from, to);
+}
+
+void paygo_batch_match_avx2(paygo_form form, paygo_matching *lanes, uint32_t steps)
+{
+    paygo_batch_match_scalar(form, lanes, steps);
 }
 
 #endif

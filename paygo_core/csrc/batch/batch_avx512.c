@@ -50,11 +50,25 @@ TARGET static __m512i code12(__m512i hash)
 #define CODE9(x) code9(x)
 #define CODE12(x) code12(x)
 
+TARGET static __m512i counted(__m512i hits, __m512i code, __m512i low, __m512i modulus)
+{
+    const __mmask8 match = _mm512_cmplt_epu64_mask(_mm512_sub_epi64(code, low), modulus);
+    return _mm512_mask_add_epi64(hits, match, hits, _mm512_set1_epi64(1));
+}
+
+#define COUNTED(hits, code, low, modulus) counted(hits, code, low, modulus)
+
 #include "lanes.h"
+#include "matches.h"
 
 void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to)
 {
     NAME(run)(batch, from, to);
+}
+
+void paygo_batch_match_avx512(paygo_form form, paygo_matching *lanes, uint32_t steps)
+{
+    NAME(matched_steps)(form, lanes, steps);
 }
 
 #else
@@ -62,6 +76,11 @@ void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to)
 void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to)
 {
     paygo_batch_scalar(batch, from, to);
+}
+
+void paygo_batch_match_avx512(paygo_form form, paygo_matching *lanes, uint32_t steps)
+{
+    paygo_batch_match_scalar(form, lanes, steps);
 }
 
 #endif

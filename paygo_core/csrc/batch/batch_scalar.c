@@ -50,9 +50,17 @@ static uint64_t code12(uint64_t hash)
 #define CODE9(x) code9(x)
 #define CODE12(x) code12(x)
 
+#define COUNTED(hits, code, low, modulus) ((hits) + ((code) - (low) < (modulus)))
+
 #include "lanes.h"
+#include "matches.h"
 
 void paygo_batch_scalar(const paygo_batch *batch, size_t from, size_t to)
 {
     NAME(run)(batch, from, to);
+}
+
+void paygo_batch_match_scalar(paygo_form form, paygo_matching *lanes, uint32_t steps)
+{
+    NAME(matched_steps)(form, lanes, steps);
 }
