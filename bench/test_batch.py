@@ -9,7 +9,7 @@ from paygo_core import generate_tokens
 from paygo_core._native import ffi, lib
 from paygo_core.batch import available_simd
 
-JOBS = 4096
+JOBS = 16_384
 STEPS = 1000
 draw = np.random.default_rng(3)
 KEYS = draw.integers(0, 256, (JOBS, 16), dtype=np.uint8)
@@ -19,12 +19,12 @@ UNEQUAL = draw.integers(0, 2 * STEPS - 2, JOBS, dtype=np.uint32)
 
 
 def test_one_chain(benchmark):
-    """The same steps on one chain in C: what there is without lanes."""
+    """As many steps on one chain after the other in C: what there is without lanes."""
     benchmark.group = f"{JOBS} tokens at counts around {STEPS}"
     config = ffi.new("paygo_config *", {"secret_key": KEYS[0].tobytes(), "starting_code": 123456789})
-    steps = 60_000
-    result = benchmark(lambda: [lib.paygo_encode(config, 9, steps, 7) for _ in range(JOBS * STEPS // steps)])
+    result = benchmark(lambda: [lib.paygo_encode(config, lib.PAYGO_STANDARD, STEPS, 7) for _ in range(JOBS)])
     assert len(set(result)) == 1
+    benchmark.extra_info["steps"] = JOBS * STEPS
 
 
 @pytest.mark.parametrize("counts", ["equal", "unequal"])
@@ -36,3 +36,4 @@ def test_batch(benchmark, monkeypatch, path, threads, counts):
     column = EQUAL if counts == "equal" else UNEQUAL
     batch = benchmark(generate_tokens, KEYS, STARTS, column, 7, threads=threads)
     assert batch.tokens.all()
+    benchmark.extra_info["steps"] = int(batch.counts.sum(dtype=np.uint64))

@@ -11,7 +11,7 @@ from paygo_core import decode_token as decode
 HEX = "a29ab82edc5fbbc41ec9530f6dac86b1"
 STARTING_CODE = 123456789
 CONFIG = DeviceConfig.from_hex(HEX, STARTING_CODE)
-COUNTS = pytest.mark.parametrize("count", [1, 1000])
+COUNTS = pytest.mark.parametrize("count", [1, 100, 1000, 10_000])
 WRONG = "987654321"
 
 
@@ -60,7 +60,7 @@ def test_refuse_openpaygo(benchmark, count):
     assert value is None
 
 
-@pytest.mark.parametrize("count", [100, 60_000])
+@pytest.mark.parametrize("count", [100, 1000, 10_000, 60_000])
 def test_decode_with_a_warm_cache(benchmark, count):
     benchmark.group = "decode the next token with a warm cache"
     cache = ChainCache()

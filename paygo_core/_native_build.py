@@ -113,6 +113,7 @@ void paygo_batch_run(const paygo_batch *batch, paygo_simd simd, size_t from, siz
 void paygo_batch_check(const paygo_batch *batch, paygo_simd simd, size_t from, size_t to);
 
 #define PAYGO_TEXT_WIDTH ...
+#define PAYGO_FACTS ...
 typedef struct {
     paygo_config config;
     const uint8_t *keys;
@@ -134,6 +135,8 @@ typedef struct {
     uint32_t *counts;
 } paygo_judging;
 void paygo_judge_run(const paygo_judging *judging, size_t from, size_t to);
+void paygo_judge_text(const paygo_config *config, uint16_t count, uint16_t floor, uint32_t used, paygo_form form,
+                      const char *text, size_t length, uint32_t *facts);
 """
 )
 

@@ -29,12 +29,14 @@ SIMD = {"scalar": 0, "neon": 1, "avx2": 2, "avx512": 3}
 """What PAYGO_SIMD may name, best last."""
 
 SLICE = 16_384
-"""Jobs a thread takes at a time."""
+"""Jobs a thread takes at a time, at most."""
+WORTH_A_THREAD = 1 << 18
+"""Steps of chains: less work than this is done before a thread has started."""
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """tokens: uint64, as numbers; counts: uint32, the tokens' own counts. Both of shape (N,)."""
+    """N tokens. tokens: uint64, as numbers; counts: uint32, the tokens' own counts (T10). Both of shape (N,)."""
 
     tokens: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.uint32]
@@ -66,7 +68,7 @@ class DecodedBatch:
 
     @property
     def accepted(self) -> npt.NDArray[np.bool_]:
-        """Which devices took their tokens."""
+        """Which devices took their tokens, bool of shape (N,)."""
         return np.equal(self.reasons, 0)
 
 
@@ -218,7 +220,8 @@ def decode_tokens(
         held.append(_c_array(getattr(judged, name)))
         setattr(judging, name, held[-1])
     judging.used = _c_array(judged.used_masks)
-    _in_threads(lambda start, stop: lib.paygo_judge_run(judging, start, stop), size, threads)
+    steps = int(np.broadcast_to(last, (size,)).sum()) + size * max_jump
+    _in_threads(lambda start, stop: lib.paygo_judge_run(judging, start, stop), size, steps, threads)
     return judged
 
 
@@ -324,13 +327,13 @@ def _run(
         walk = lib.paygo_batch_check
         batch.collides = ffi.from_buffer("bool[]", collides, require_writable=True)
         held.append(batch.collides)
-    _in_threads(lambda start, stop: walk(batch, simd, start, stop), len(tokens), threads)
+    _in_threads(lambda start, stop: walk(batch, simd, start, stop), len(tokens), int(counts.sum()), threads)
 
 
-def _in_threads(run: Callable[[int, int], None], size: int, threads: int) -> None:
-    """Runs jobs start … stop - 1 for all slices of 0 … size - 1."""
-    workers = threads or os.cpu_count() or 1
-    if workers == 1 or size <= SLICE // workers:
+def _in_threads(run: Callable[[int, int], None], size: int, steps: int, threads: int) -> None:
+    """Runs jobs start … stop - 1 for all slices of 0 … size - 1, which walk `steps` in all."""
+    workers = min(threads or os.cpu_count() or 1, size, max(1, steps // WORTH_A_THREAD))
+    if workers <= 1:
         run(0, size)
         return
     with ThreadPoolExecutor(workers) as pool:

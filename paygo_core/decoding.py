@@ -35,7 +35,11 @@ class Dialect(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why a token got its type."""
+    """Why a token got its type.
+
+    LENGTH and DIGITS are no entries (T22), RANGE and RESERVED never tokens (T21, T8), NO_MATCH is T16; USED,
+    OLDER_THAN_SET, TOO_OLD and OVERTAKEN are ALREADY_USED (T15); WAITING is a unit's alone (T35).
+    """
 
     ACCEPTED = "accepted"
     LENGTH = "wrong length"
@@ -50,7 +54,11 @@ class Reason(str, Enum):
     WAITING = "entered during the wait after wrong entries"
 
 
+_new = object.__new__
+_ACCEPTED, _INVALID, _SET_TIME = Reason.ACCEPTED, TokenType.INVALID, int(TokenType.SET_TIME)
 _WINDOW = ffi.typeof("paygo_window *")
+_FACT_COUNT = int(lib.PAYGO_FACTS)
+_FACTS = ffi.typeof(f"uint32_t[{_FACT_COUNT}]")
 _TYPES = {int(kind): kind for kind in TokenType}
 REASONS = tuple(Reason)
 """In the order of the C core's paygo_reason."""
@@ -60,8 +68,9 @@ REASONS = tuple(Reason)
 class DecoderState:
     """What a device remembers of the tokens it took (T11).
 
-    count: L, the highest accepted count, 0 … 65 535. floor: F, at or below which nothing is admitted; None means
-    count, as after provisioning. used_counts: the even counts accepted near the last one.
+    count: L, the highest accepted count, 0 … 65 535. floor: F, at or below which nothing is admitted, 0 … count; None
+    means count, as after provisioning. used_counts: the even counts accepted near the last one, 1 … count. Raises
+    PaygoError for anything out of range.
     """
 
     count: int = 1
@@ -76,25 +85,25 @@ class DecoderState:
         used = {checked_int("used count", n, 1, self.count) for n in self.used_counts}
         put(self, "used_counts", tuple(sorted(used)))
 
-    def to_native(self) -> Any:
-        """The C core's paygo_window, for this package alone."""
+    def used_mask(self) -> int:
+        """The used counts as the C core keeps them: bit i is the count L - i."""
         used = 0
         for n in self.used_counts:
             if self.count - n <= LARGEST_OLDER_WINDOW and n % 2 == 0:
                 used |= 1 << (self.count - n)
-        return ffi.new(_WINDOW, (self.count, self.floor, used))
+        return used
 
     @classmethod
-    def from_native(cls, window: Any) -> DecoderState:
-        """The reverse of to_native."""
-        count, used = window.count, window.used
+    def from_native(cls, count: int, floor: int, used_mask: int) -> DecoderState:
+        """The reverse of used_mask, for this package alone: what the C core says needs no checking."""
         used_counts = []
-        while used:
-            back = used.bit_length() - 1
+        while used_mask:
+            back = used_mask.bit_length() - 1
             used_counts.append(count - back)
-            used ^= 1 << back
-        state = cls.__new__(cls)  # the core's word needs no checking
-        state.__dict__.update(count=count, floor=window.floor, used_counts=tuple(used_counts))
+            used_mask ^= 1 << back
+        state = _new(cls)  # a frozen dataclass's own way takes as long as the judging
+        facts = state.__dict__
+        facts["count"], facts["floor"], facts["used_counts"] = count, floor, tuple(used_counts)
         return state
 
 
@@ -102,7 +111,7 @@ class DecoderState:
 class ReferenceState:
     """What deployed firmware remembers: max_count, 0 … 65 535, and used_mask, 16 bits.
 
-    A new HDK or Arduino unit is (0, 0), the example for terminals (1, 0).
+    A new HDK or Arduino unit is (0, 0), the example for terminals (1, 0). Raises PaygoError for anything out of range.
     """
 
     max_count: int = 0
@@ -120,8 +129,9 @@ State = TypeVar("State", DecoderState, ReferenceState)
 class Decoded(Generic[State]):
     """What a device makes of a token.
 
-    value: raw units, 998 or 999, and count: the count that gave the token; both None when INVALID.
-    days: value / time divider of an ADD_TIME or SET_TIME, else None. state: the device's state afterwards.
+    value: raw units, 998 or 999 (T7, T9), and count: the count that gave the token, 1 … 65 535; both None when INVALID.
+    days: value / time divider of a standard ADD_TIME or SET_TIME, else None. state: the device's state afterwards, the
+    one that was given unless the token was accepted (T17). reason: why, ACCEPTED or another.
     """
 
     token_type: TokenType
@@ -133,7 +143,7 @@ class Decoded(Generic[State]):
 
     @property
     def accepted(self) -> bool:
-        """Whether the device takes the token."""
+        """Whether the device takes the token (T13, T14)."""
         return self.reason is Reason.ACCEPTED
 
 
@@ -164,9 +174,11 @@ def decode_token(
 ) -> Decoded[Any]:
     """What a device in `state` makes of a token. The state is not changed: the new one is in the answer.
 
-    The reference dialects take a ReferenceState, or a DecoderState whose count is their start, and standard tokens
-    only, and make no use of a cache. With a cache the time of an accepted token does not grow with the count, and no
-    verdict changes. A token of wrong form is an answer with a reason too; only wrong arguments raise PaygoError.
+    token: text, 9 or 12 digits, 15 or 20 of a restricted digit set; spaces and hyphens are taken out (T20 to T24). The
+    standard dialect judges by T11 to T17 and takes a DecoderState. The reference dialects take a ReferenceState, or a
+    DecoderState whose count is their start, and standard tokens only, and make no use of a cache. With a cache the time
+    of an accepted token does not grow with the count, and no verdict changes. A token of wrong form is an answer with a
+    reason too; PaygoError is raised for a token that is no text and for a state of the other dialect.
     """
     if not isinstance(token, str):
         raise PaygoError(
@@ -181,17 +193,21 @@ def decode_token(
     text = digits.encode("ascii", "replace")
     form = form_of(extended)
     if cache is None:
-        verdict = lib.paygo_decode(config.native, state.to_native(), form, text, len(text))
+        buffer = ffi.new(_FACTS)
+        lib.paygo_judge_text(config.native, state.count, state.floor, state.used_mask(), form, text, len(text), buffer)
+        kind, why, value, count, last, floor, used = ffi.unpack(buffer, _FACT_COUNT)
     else:
         verdict = _decode_cached(config, state, form, text, cache)
-    reason = REASONS[verdict.reason]
-    after = DecoderState.from_native(verdict.window) if reason is Reason.ACCEPTED else state
-    return _decoded(config, verdict, after, extended)
+        kind, why, value, count = verdict.type, verdict.reason, verdict.value, verdict.count
+        last, floor, used = verdict.window.count, verdict.window.floor, verdict.window.used
+    reason = REASONS[why]
+    after = DecoderState.from_native(last, floor, used) if reason is _ACCEPTED else state
+    return _decoded(config, kind, reason, value, count, after, extended)
 
 
 def _decode_cached(config: DeviceConfig, state: DecoderState, form: int, text: bytes, cache: ChainCache) -> Any:
     number = ffi.new("uint64_t *")
-    window = state.to_native()
+    window = ffi.new(_WINDOW, (state.count, state.floor, state.used_mask()))
     if lib.paygo_digits_read(form, config.restricted_digit_set, text, len(text), number) != lib.PAYGO_DIGITS_TOKEN:
         return lib.paygo_decode(config.native, window, form, text, len(text))
     modulus = 1000 if form == lib.PAYGO_STANDARD else 1_000_000
@@ -202,18 +218,18 @@ def _decode_cached(config: DeviceConfig, state: DecoderState, form: int, text: b
     return verdict
 
 
-def _decoded(config: DeviceConfig, verdict: Any, state: State, extended: bool = False) -> Decoded[State]:
-    token_type = _TYPES[verdict.type]
-    reason = REASONS[verdict.reason]
-    if token_type is TokenType.INVALID:
+def _decoded(
+    config: DeviceConfig, kind: int, reason: Reason, value: int, count: int, state: State, extended: bool = False
+) -> Decoded[State]:
+    token_type = _TYPES[kind]
+    if token_type is _INVALID:
         return Decoded(token_type, None, None, None, state, reason)
-    value = verdict.value
-    timed = token_type <= TokenType.SET_TIME or value not in COMMAND_VALUES
-    days = value / config.time_divider if timed and not extended else None
-    answer: Decoded[State] = Decoded.__new__(Decoded)  # a frozen dataclass's own way takes as long as the judging
-    answer.__dict__.update(
-        token_type=token_type, value=value, days=days, count=verdict.count, state=state, reason=reason
-    )
+    timed = kind <= _SET_TIME or value not in COMMAND_VALUES
+    answer: Decoded[State] = _new(Decoded)
+    facts = answer.__dict__
+    facts["token_type"], facts["value"], facts["count"] = token_type, value, count
+    facts["days"] = value / config.time_divider if timed and not extended else None
+    facts["state"], facts["reason"] = state, reason
     return answer
 
 
@@ -235,4 +251,5 @@ def _decode_reference(
         return Decoded(TokenType.INVALID, None, None, None, before, Reason.RANGE)
     native = ffi.new("paygo_reference *", {"max_count": before.max_count, "used": before.used_mask})
     verdict = lib.paygo_reference_enter(config.native, dialect is Dialect.REFERENCE_C, native, number)
-    return _decoded(config, verdict, ReferenceState(native.max_count, native.used))
+    after = ReferenceState(native.max_count, native.used)
+    return _decoded(config, verdict.type, REASONS[verdict.reason], verdict.value, verdict.count, after)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -152,7 +150,8 @@ def _are_test_codes(rows: Rows, places: npt.NDArray[np.intp], tokens: npt.NDArra
             those = np.flatnonzero(rows.restricted[places] == restricted)
             if len(those):
                 codes = [rows.test_codes[at].encode() for at in places[those].tolist()]
-                same[those] = _digits(tokens[those], restricted)[0] == np.array(codes)
+                digits = _digits(tokens[those], restricted)
+                same[those] = digits.view(f"S{digits.shape[1]}").ravel() == np.array(codes)
     return same
 
 
@@ -189,30 +188,40 @@ def _without_count(file: str, rows: Rows, made: _Issued, max_count: int) -> list
 
 def _written(rows: Rows, made: _Issued) -> str:
     """The rows of the result, as CSV."""
-    digits, grouped = (column.astype("U") for column in _digits(made.tokens, False))
+    cells = _token_cells(made.tokens, False)
+    for at, cell in _restricted_cells(rows, made):
+        cells[at] = cell
+    serials = rows.serials
+    joined = "".join(serials)
+    if "," in joined or '"' in joined:
+        serials = [csv_line(serial).decode("utf-8") for serial in serials]
+    table = zip(serials, cells, made.counts.tolist(), rows.types.tolist(), rows.values.tolist(), strict=True)
+    lines = [f"{serial},{cell},{count},{_NAMES[kind]},{value}\n" for serial, cell, count, kind, value in table]
+    if not made.good.all():
+        lines = [line for line, good in zip(lines, made.good.tolist(), strict=True) if good]
+    return "".join(lines)
+
+
+def _restricted_cells(rows: Rows, made: _Issued) -> Iterable[tuple[int, str]]:
     those = np.flatnonzero(rows.restricted)
-    if len(those):
-        digits, grouped = digits.astype("U15"), grouped.astype("U19")
-        digits[those], grouped[those] = _digits(made.tokens[those], True)
-    names = map(_NAMES.__getitem__, rows.types.tolist())
-    table = zip(
-        rows.serials, digits.tolist(), grouped.tolist(), made.counts.tolist(), names, rows.values.tolist(), strict=True
-    )
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerows(table if made.good.all() else (row for row, good in zip(table, made.good, strict=True) if good))
-    return text.getvalue()
+    return zip(those.tolist(), _token_cells(made.tokens[those], True), strict=True)
 
 
-def _digits(tokens: npt.NDArray[np.uint64], restricted: bool) -> tuple[Any, Any]:
-    """Tokens as digits, and grouped by threes (T20, T21)."""
+def _token_cells(tokens: npt.NDArray[np.uint64], restricted: bool) -> list[str]:
+    """The cells of each token, as digits and grouped by threes: 016609796,016 609 796 (T20, T21)."""
+    plain = _digits(tokens, restricted)
+    size = plain.shape[1]
+    spaced = np.insert(plain, range(3, size, 3), ord(" "), axis=1)
+    comma = np.full((len(plain), 1), ord(","), np.uint8)
+    text = np.hstack((plain, comma, spaced)).tobytes().decode("ascii")
+    width = size + 1 + spaced.shape[1]
+    return [text[at : at + width] for at in range(0, len(text), width)]
+
+
+def _digits(tokens: npt.NDArray[np.uint64], restricted: bool) -> npt.NDArray[np.uint8]:
+    """Tokens as characters, of shape (N, 9) or (N, 15)."""
     numbers = tokens.astype(np.uint32)[:, None]
     if restricted:
-        characters = ((numbers >> np.arange(28, -1, -2, dtype=np.uint32) & 3) + ord("1")).astype(np.uint8)
-    else:
-        tens = np.array([10**place for place in range(8, -1, -1)], np.uint32)
-        characters = (numbers // tens % 10 + ord("0")).astype(np.uint8)
-    size = characters.shape[1]
-    spaced = np.insert(characters, range(3, size, 3), ord(" "), axis=1)
-    plain, grouped = (np.ascontiguousarray(matrix) for matrix in (characters, spaced))
-    return plain.view(f"S{plain.shape[1]}").ravel(), grouped.view(f"S{grouped.shape[1]}").ravel()
+        return ((numbers >> np.arange(28, -1, -2, dtype=np.uint32) & 3) + ord("1")).astype(np.uint8)
+    tens = np.array([10**place for place in range(8, -1, -1)], np.uint32)
+    return (numbers // tens % 10 + ord("0")).astype(np.uint8)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -256,16 +257,9 @@ class TokenList:
 
     def _at_once(self, lines: Sequence[int], raws: list[bytes]) -> Rows | None:
         """The rows column by column, or None when any of them, or any two together, is not plainly good."""
-        try:
-            texts = b"\n".join(raws).decode("utf-8").split("\n")
-            if max(map(len, texts)) > LONGEST_LINE:
-                return None
-            cells = list(csv.reader(texts, strict=True))
-        except (UnicodeDecodeError, csv.Error):
+        columns = _columns_of_text(raws, self._width)
+        if columns is None:
             return None
-        if len(cells) != len(raws) or set(map(len, cells)) != {self._width}:
-            return None
-        columns: list[tuple[str, ...]] = list(zip(*cells, strict=True))
         serial, code, key, count, divider, digit_set, *rest = (columns[place] for place in self._device_places)
         model, version, test_code = (*rest, ("",))[:3]
         if not _are_texts(serial, model, version) or not _are_digits(test_code, 20):
@@ -295,10 +289,10 @@ class TokenList:
         )
 
     def _orders(
-        self, columns: list[tuple[str, ...]], dividers: npt.NDArray[np.int64]
+        self, columns: Sequence[Sequence[str]], dividers: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
         """The types, and the values that the tokens carry (T7 to T9)."""
-        empty = ("",) * len(dividers)
+        empty: Sequence[str] = ("",) * len(dividers)
         name, value, day = (columns[self._places[at]] if at in self._places else empty for at in ORDER_COLUMNS)
         size = len(dividers)
         if self._order is not None:
@@ -322,7 +316,7 @@ class TokenList:
         values = np.where(commands, types + (998 - TokenType.DISABLE_PAYG), units)
         return types.astype(np.uint32), values.astype(np.uint32)
 
-    def _are_new(self, serials: tuple[str, ...], lines: Sequence[int]) -> bool:
+    def _are_new(self, serials: Sequence[str], lines: Sequence[int]) -> bool:
         """Notes the serials, unless one of them stood on an earlier line."""
         hashes = list(map(hash, serials))
         if len(set(hashes)) < len(hashes) or not self._first_lines.keys().isdisjoint(hashes):
@@ -337,6 +331,27 @@ def open_list(path: str | os.PathLike[str]) -> BinaryIO:
         return open(path, "rb")
     except OSError as error:
         raise PaygoError(f"{os.fspath(path)}: {error.strerror}", "name a device list, a CSV file") from None
+
+
+def _columns_of_text(raws: list[bytes], width: int) -> Sequence[Sequence[str]] | None:
+    """The cells of rows by columns, or None when a row is not plainly one of `width` cells."""
+    try:
+        text = b"\n".join(raws).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    rows = text.split("\n")
+    if max(map(len, rows)) > LONGEST_LINE or "\0" in text:
+        return None
+    if '"' not in text and "\r" not in text:  # then commas are all there is to it
+        if set(map(str.count, rows, repeat(","))) != {width - 1}:
+            return None
+        cells = text.replace("\n", ",").split(",")
+        return [cells[place::width] for place in range(width)]
+    try:
+        table = list(csv.reader(rows, strict=True))
+    except csv.Error:
+        return None
+    return list(zip(*table, strict=True)) if len(table) == len(raws) and set(map(len, table)) == {width} else None
 
 
 def _columns_of(rows: list[_Row]) -> Rows:

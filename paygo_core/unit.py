@@ -16,8 +16,9 @@ STORED_BYTES = 36
 class Answer:
     """What a unit says to an entry.
 
-    token_type and reason as in Decoded; reason WAITING means that the entry was not looked at. wait_seconds: until the
-    next entry is. seconds_left: credit afterwards, None when the unit is unlocked for good.
+    token_type, reason, value and count as in Decoded; reason WAITING means that the entry was not looked at (T35).
+    wait_seconds: until the next entry is, 0 when no wait runs (T32, T33). seconds_left: credit afterwards, None when
+    the unit is unlocked for good (T29).
     """
 
     token_type: TokenType
@@ -31,8 +32,9 @@ class Answer:
 class PaygUnit:
     """A unit's credit and what it remembers of tokens.
 
-    `now` is in whole seconds of a clock that never goes back; a value below an earlier one counts as that one (T36).
-    Entries are judged as on a device: exactly the digits of the unit's own digit set (T22).
+    count: the one that the unit is provisioned at, 0 … 65 535 (T11). strict_waits: a wait from the first wrong entry on
+    (T33) instead of the third (T32). `now` is in whole seconds, 0 or more, of a clock that never goes back; a value
+    below an earlier one counts as that one (T36). Raises PaygoError when the count is out of range.
     """
 
     def __init__(self, config: DeviceConfig, count: int = 1, *, strict_waits: bool = False) -> None:
@@ -44,7 +46,11 @@ class PaygUnit:
         lib.paygo_unit_init(self._unit, count)
 
     def enter(self, token: str, now: int) -> Answer:
-        """Judges an entry at `now` and applies it."""
+        """Judges an entry at `now` and applies it (T22, T26 to T35).
+
+        token: exactly the digits of the unit's own digit set; any other text is an answer too. Store the unit before
+        acting on the answer.
+        """
         text = token.encode("ascii", "replace")
         answer = lib.paygo_unit_enter(self._unit, self._config, now, text, len(text))
         verdict = answer.verdict
@@ -65,12 +71,12 @@ class PaygUnit:
 
     @property
     def active(self) -> bool:
-        """Whether the customer may have light, by credit alone."""
+        """Whether the customer may have light, by credit or unlock alone (T26 to T31)."""
         return bool(lib.paygo_unit_active(self._unit))
 
     @property
     def unlocked(self) -> bool:
-        """Whether PAYG is disabled for good."""
+        """Whether PAYG is disabled for good (T29)."""
         return bool(self._unit.unlocked)
 
     @property
@@ -85,23 +91,27 @@ class PaygUnit:
 
     @property
     def wrong_entries(self) -> int:
-        """INVALID entries in a row, held at 255."""
+        """INVALID entries in a row, held at 255 (T32, T34)."""
         return int(self._unit.wrong_entries)
 
     @property
     def state(self) -> DecoderState:
-        """What the unit remembers of tokens."""
-        return DecoderState.from_native(self._unit.window)
+        """What the unit remembers of tokens (T11)."""
+        window = self._unit.window
+        return DecoderState.from_native(window.count, window.floor, window.used)
 
     def to_bytes(self, ahead: int = 0) -> bytes:
-        """The unit as it shall wake up: its clock `ahead` seconds on, what is left of a wait unshortened (T36)."""
+        """The unit as it shall wake up, in 36 bytes.
+
+        Its clock is `ahead` seconds on (0 … 2^32 - 1), what is left of a wait unshortened (T36).
+        """
         stored = ffi.new(f"uint8_t[{STORED_BYTES}]")
         lib.paygo_unit_store(self._unit, ahead, stored)
         return bytes(ffi.buffer(stored))
 
     @classmethod
     def from_bytes(cls, config: DeviceConfig, stored: bytes, *, strict_waits: bool = False) -> PaygUnit:
-        """A unit from its stored bytes. Raises PaygoError when they cannot be one."""
+        """A unit from the 36 bytes of to_bytes. Raises PaygoError when they cannot be one."""
         unit = cls(config, strict_waits=strict_waits)
         if len(stored) != STORED_BYTES or not lib.paygo_unit_load(unit._unit, stored):
             raise PaygoError("these bytes are not a stored unit", f"PaygUnit.to_bytes gives {STORED_BYTES} bytes")

@@ -6,10 +6,9 @@ static uint32_t swap32(uint32_t x)
     return (x << 24) | ((x & 0xff00U) << 8) | ((x >> 8) & 0xff00U) | (x >> 24);
 }
 
-/* T2: the top 30 bits of the folded hash, brought below 10^9. */
-static uint32_t to_code(uint64_t hash)
+/* T2: 30 bits brought below 10^9. */
+static uint32_t to_code(uint32_t x)
 {
-    uint32_t x = ((uint32_t)(hash >> 32) ^ (uint32_t)hash) >> 2;
     if (x > UINT32_C(999999999)) {
         x -= UINT32_C(73741825);
     }
@@ -19,8 +18,7 @@ static uint32_t to_code(uint64_t hash)
 /* T3: the message is the code as four big-endian bytes, written twice. */
 static uint32_t next_standard(const paygo_key *key, uint32_t code)
 {
-    const uint32_t half = swap32(code);
-    return to_code(paygo_siphash24_word(key, ((uint64_t)half << 32) | half));
+    return to_code(paygo_siphash24_folded(key, swap32(code)));
 }
 
 /* T24: the message is the code as eight big-endian bytes; the top 40 bits, brought below 10^12. */
@@ -57,7 +55,8 @@ uint64_t paygo_with_base(paygo_form form, uint64_t code, uint32_t base)
 uint32_t paygo_default_starting_code(const uint8_t secret_key[16])
 {
     const paygo_key key = paygo_key_load(secret_key);
-    return to_code(paygo_siphash24(&key, secret_key, 16));
+    const uint64_t hash = paygo_siphash24(&key, secret_key, 16);
+    return to_code(((uint32_t)(hash >> 32) ^ (uint32_t)hash) >> 2);
 }
 
 paygo_walk paygo_walk_start(const paygo_key *key, paygo_form form, uint32_t starting_code, uint64_t token)

@@ -4,18 +4,29 @@
 #define ROTATE(x, bits) (((x) << (bits)) | ((x) >> (64 - (bits))))
 
 /* The four words of state are locals of the functions below, so that they stay in registers at any optimisation. */
-#define ROUND(v0, v1, v2, v3)      \
+#define FIRST_HALF(v0, v1, v2, v3) \
     do {                           \
         v0 += v1;                  \
         v2 += v3;                  \
         v1 = ROTATE(v1, 13) ^ v0;  \
         v3 = ROTATE(v3, 16) ^ v2;  \
         v0 = ROTATE(v0, 32);       \
-        v2 += v1;                  \
-        v0 += v3;                  \
-        v1 = ROTATE(v1, 17) ^ v2;  \
-        v3 = ROTATE(v3, 21) ^ v0;  \
-        v2 = ROTATE(v2, 32);       \
+    } while (0)
+
+/* `word` is XORed into v3. */
+#define SECOND_HALF(v0, v1, v2, v3, word)    \
+    do {                                     \
+        v2 += v1;                            \
+        v0 += v3;                            \
+        v1 = ROTATE(v1, 17) ^ v2;            \
+        v3 = (ROTATE(v3, 21) ^ (word)) ^ v0; \
+        v2 = ROTATE(v2, 32);                 \
+    } while (0)
+
+#define ROUND(v0, v1, v2, v3)              \
+    do {                                   \
+        FIRST_HALF(v0, v1, v2, v3);        \
+        SECOND_HALF(v0, v1, v2, v3, 0);    \
     } while (0)
 
 #define BEGIN(key, v0, v1, v2, v3)                                 \
@@ -83,4 +94,31 @@ uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word)
     ABSORB(UINT64_C(8) << 56, v0, v1, v2, v3);
     FINISH(v0, v1, v2, v3);
     return v0 ^ v1 ^ v2 ^ v3;
+}
+
+/*
+ * In the last half round v0 and v2 only reach the hash in ways that its folding cancels, so that v1 and v3 suffice. The
+ * length is absorbed early, in parallel with a rotation.
+ */
+uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
+{
+    const uint64_t high = (uint64_t)half << 32;
+    const uint64_t length = UINT64_C(8) << 56;
+    BEGIN(key, v0, v1, v2, v3);
+    v3 = (v3 ^ half) ^ high;
+    FIRST_HALF(v0, v1, v2, v3);
+    SECOND_HALF(v0, v1, v2, v3, 0);
+    FIRST_HALF(v0, v1, v2, v3);
+    SECOND_HALF(v0, v1, v2, v3, length);
+    v0 ^= high | half;
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    v0 ^= length;
+    v2 ^= 0xff;
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    ROUND(v0, v1, v2, v3);
+    FIRST_HALF(v0, v1, v2, v3);
+    v1 = ROTATE(v1, 17) ^ ROTATE(v3, 21);
+    return (uint32_t)(v1 >> 34) ^ ((uint32_t)v1 >> 2);
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paygo_core._version import __version__
-from paygo_core.errors import PaygoError
+from paygo_core.draft import Draft
 from paygo_core.redact import mask_secrets
 
 
@@ -75,14 +73,6 @@ def _masked(cell: object) -> object:
 def write(page: Page, path: Path) -> None:
     """Renders to a file, which is there whole or not at all. Raises PaygoError when it cannot be written."""
     text = render(page)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise PaygoError(f"the report {path} cannot be written: {error.strerror}") from None
+    with Draft(path) as draft:
+        draft.write(text.encode("utf-8"))
+        draft.publish()

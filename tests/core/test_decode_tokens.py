@@ -49,7 +49,7 @@ def columns(configs: list[DeviceConfig], states: list[DecoderState]) -> dict[str
         "starting_codes": np.array([config.starting_code for config in configs]),
         "counts": np.array([state.count for state in states]),
         "floors": np.array([state.floor for state in states]),
-        "used_masks": np.array([state.to_native().used for state in states]),
+        "used_masks": np.array([state.used_mask() for state in states]),
         "restricted_digit_sets": np.array([config.restricted_digit_set for config in configs]),
     }
 
@@ -63,8 +63,12 @@ def test_texts_get_the_verdicts_that_they_get_one_by_one() -> None:
         assert batch.types[i] == alone.token_type
         assert REASONS[batch.reasons[i]] is alone.reason
         assert (batch.values[i], batch.counts[i]) == (alone.value or 0, alone.count or 0)
-        after = alone.state.to_native()
-        assert (batch.last_counts[i], batch.floors[i], batch.used_masks[i]) == (after.count, after.floor, after.used)
+        after = alone.state
+        assert (batch.last_counts[i], batch.floors[i], batch.used_masks[i]) == (
+            after.count,
+            after.floor,
+            after.used_mask(),
+        )
         assert batch.accepted[i] == alone.accepted
     assert {REASONS[reason] for reason in batch.reasons} == set(Reason) - {Reason.WAITING, Reason.RESERVED}
 

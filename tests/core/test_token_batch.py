@@ -144,6 +144,16 @@ def test_every_lane_finds_the_collisions_that_single_devices_find(monkeypatch, p
     assert extended or found >= 36
 
 
+@pytest.mark.parametrize("path", available_simd())
+def test_every_path_sees_a_token_that_is_the_starting_code_with_a_base(monkeypatch, path):
+    """T18: a collision with count 0, which 81 counts on is one no longer."""
+    monkeypatch.setenv("PAYGO_SIMD", path)
+    starts, counts = np.array([18_715, 2_051_376, 986_183], np.uint32), np.array([2, 80, 81], np.uint32)
+    checked = checked_tokens(np.frombuffer(bytes.fromhex(KEY), np.uint8), starts, counts, np.uint32(7), False)
+    assert (checked.tokens == starts - starts % 1000 + (starts % 1000 + 7) % 1000).all()
+    assert checked.collides.tolist() == [True, True, False]
+
+
 def test_a_token_that_two_counts_share_is_passed_over(tmp_path):
     """T18."""
     rows = [["A", "123456789", "5de70f4aba744b50f26b23f62869ea32", "304", "1", "0", "", "", ""]]

@@ -25,6 +25,9 @@ bool paygo_simd_available(paygo_simd simd)
 {
     switch (simd) {
     case PAYGO_SIMD_SCALAR:
+#ifdef PAYGO_WITH_NEON
+    case PAYGO_SIMD_NEON:
+#endif
         return true;
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
     case PAYGO_SIMD_AVX2:
@@ -35,7 +38,6 @@ bool paygo_simd_available(paygo_simd simd)
     case PAYGO_SIMD_AVX2:
     case PAYGO_SIMD_AVX512:
 #endif
-    case PAYGO_SIMD_NEON:
     default:
         return false;
     }
@@ -51,6 +53,8 @@ void paygo_batch_run(const paygo_batch *batch, paygo_simd simd, size_t from, siz
         paygo_batch_avx2(batch, from, to);
         break;
     case PAYGO_SIMD_NEON:
+        paygo_batch_neon(batch, from, to);
+        break;
     case PAYGO_SIMD_SCALAR:
     default:
         paygo_batch_scalar(batch, from, to);

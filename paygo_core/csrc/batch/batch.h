@@ -9,6 +9,11 @@
 
 #include "../codec.h"
 
+/* Every 64-bit Arm has NEON; only the usual byte order is tested. */
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__ARM_BIG_ENDIAN)
+#define PAYGO_WITH_NEON
+#endif
+
 /* The ways to compute, best last. */
 typedef enum {
     PAYGO_SIMD_SCALAR = 0,
@@ -54,11 +59,13 @@ paygo_lane paygo_batch_lane(const paygo_batch *batch, size_t job);
 void paygo_batch_finish(const paygo_batch *batch, size_t job, uint64_t code);
 
 void paygo_batch_scalar(const paygo_batch *batch, size_t from, size_t to);
+void paygo_batch_neon(const paygo_batch *batch, size_t from, size_t to);
 void paygo_batch_avx2(const paygo_batch *batch, size_t from, size_t to);
 void paygo_batch_avx512(const paygo_batch *batch, size_t from, size_t to);
 
 /* The lanes of a path, and the most that one has. */
 #define PAYGO_LANES_SCALAR 3
+#define PAYGO_LANES_NEON 8
 #define PAYGO_LANES_AVX2 12
 #define PAYGO_LANES_AVX512 32
 #define PAYGO_MOST_LANES 32
@@ -78,6 +85,7 @@ typedef struct {
     PAYGO_ALIGNED uint64_t hits[PAYGO_MOST_LANES];
 } paygo_matching;
 void paygo_batch_match_scalar(paygo_form form, paygo_matching *lanes, uint32_t steps);
+void paygo_batch_match_neon(paygo_form form, paygo_matching *lanes, uint32_t steps);
 void paygo_batch_match_avx2(paygo_form form, paygo_matching *lanes, uint32_t steps);
 void paygo_batch_match_avx512(paygo_form form, paygo_matching *lanes, uint32_t steps);
 

@@ -1,4 +1,4 @@
-/* Many tokens with AVX2: two vectors of four chains in flight. */
+/* Many tokens with AVX2: three vectors of four chains in flight. */
 #include "batch.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))

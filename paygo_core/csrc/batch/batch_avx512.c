@@ -18,6 +18,7 @@
 #define STORE(at, x) _mm512_store_si512((void *)(at), (x))
 #define ADD(x, y) _mm512_add_epi64((x), (y))
 #define XOR(x, y) _mm512_xor_si512((x), (y))
+#define XOR3(x, y, z) _mm512_ternarylogic_epi64((x), (y), (z), 0x96)
 #define ROTATE13(x) _mm512_rol_epi64((x), 13)
 #define ROTATE16(x) _mm512_rol_epi64((x), 16)
 #define ROTATE17(x) _mm512_rol_epi64((x), 17)
@@ -36,10 +37,12 @@ TARGET static __m512i brought_below(__m512i x, long long limit, long long excess
     return _mm512_mask_sub_epi64(x, above, x, _mm512_set1_epi64(excess));
 }
 
+/* Both halves hold the folded hash. */
 TARGET static __m512i code9(__m512i hash)
 {
-    const __m512i folded = _mm512_xor_si512(hash, _mm512_srli_epi64(hash, 32));
-    return brought_below(_mm512_srli_epi64(_mm512_slli_epi64(folded, 32), 34), 999999999LL, 73741825LL);
+    const __m512i x = _mm512_srli_epi32(_mm512_xor_si512(hash, _mm512_rol_epi64(hash, 32)), 2);
+    const __mmask16 above = _mm512_mask_cmpgt_epu32_mask(0x5555, x, _mm512_set1_epi32(999999999));
+    return _mm512_maskz_mov_epi32(0x5555, _mm512_mask_sub_epi32(x, above, x, _mm512_set1_epi32(73741825)));
 }
 
 TARGET static __m512i code12(__m512i hash)

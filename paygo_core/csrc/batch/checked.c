@@ -105,6 +105,8 @@ void paygo_batch_check(const paygo_batch *batch, paygo_simd simd, size_t from, s
         run(batch, from, to, PAYGO_LANES_AVX2, paygo_batch_match_avx2);
         break;
     case PAYGO_SIMD_NEON:
+        run(batch, from, to, PAYGO_LANES_NEON, paygo_batch_match_neon);
+        break;
     case PAYGO_SIMD_SCALAR:
     default:
         run(batch, from, to, PAYGO_LANES_SCALAR, paygo_batch_match_scalar);

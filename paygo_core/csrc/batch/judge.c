@@ -52,3 +52,21 @@ void paygo_judge_run(const paygo_judging *judging, size_t from, size_t to)
         }
     }
 }
+
+void paygo_judge_text(const paygo_config *config, uint16_t count, uint16_t floor, uint32_t used, paygo_form form,
+                      const char *text, size_t length, uint32_t facts[PAYGO_FACTS])
+{
+    paygo_window window;
+    paygo_verdict verdict;
+    window.count = count;
+    window.floor = floor;
+    window.used = used;
+    verdict = paygo_decode(config, &window, form, text, length);
+    facts[0] = (uint32_t)verdict.type;
+    facts[1] = (uint32_t)verdict.reason;
+    facts[2] = verdict.value;
+    facts[3] = verdict.count;
+    facts[4] = verdict.window.count;
+    facts[5] = verdict.window.floor;
+    facts[6] = verdict.window.used;
+}

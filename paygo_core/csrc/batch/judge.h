@@ -36,4 +36,11 @@ typedef struct {
 /* Judges the tokens of jobs `from` ... `to` - 1. */
 void paygo_judge_run(const paygo_judging *judging, size_t from, size_t to);
 
+/* What paygo_judge_text answers with: type, reason, value, count, and the state afterwards: count, floor, used. */
+#define PAYGO_FACTS 7
+
+/* Judges one text, in numbers alone: a caller in another language pays for each struct. */
+void paygo_judge_text(const paygo_config *config, uint16_t count, uint16_t floor, uint32_t used, paygo_form form,
+                      const char *text, size_t length, uint32_t facts[PAYGO_FACTS]);
+
 #endif

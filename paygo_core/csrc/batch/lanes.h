@@ -6,31 +6,51 @@
  *   VECTOR, WIDTH     a vector of WIDTH 64-bit words; FLIGHT(op) applies op to 0, 1, ... for each vector in flight
  *   VECTORS           how many those are
  *   LOAD(p), STORE(p, v), ADD, XOR, ROTATE13 ... ROTATE32, and MESSAGE9, CODE9, MESSAGE12, CODE12: code to message
- *                     and hash to code, for standard and extended tokens
+ *                     and hash to code, for standard and extended tokens; XOR3 where one instruction does it
  *
  * Lanes are refilled as soon as their chain ends, so that unequal counts leave none idle.
  */
+#ifndef XOR3
+#define XOR3(x, y, z) XOR(XOR((x), (y)), (z))
+#endif
+
 #define LANES (VECTORS * WIDTH)
 
 /* Below so many busy lanes the rest is walked one by one. */
 #define FEW (LANES / 8 + 1)
 
-#define DECLARE(i) VECTOR a##i, b##i, c##i, d##i, m##i, x##i, p##i, q##i;
-#define LOAD_LANE(i)                   \
-    x##i = LOAD(code + (i) * WIDTH);   \
-    p##i = LOAD(key0 + (i) * WIDTH);   \
-    q##i = LOAD(key1 + (i) * WIDTH);
+/*
+ * One step is SipHash-2-4 of a word, without what cannot be seen in the code that comes of it. The first half of the
+ * first round changes three of the four words in a way that depends on the key alone: that is done when a lane is loaded.
+ * In the last half round of a standard token the words that are added and turned by 32 bits cancel out when the hash is
+ * folded, so that two rotations are left of it.
+ */
+#define DECLARE(i) VECTOR a##i, b##i, c##i, d##i, m##i, x##i, p##i, q##i, r##i, s##i;
+#define LOAD_LANE(i)  \
+    x##i = LOAD(code + (i) * WIDTH);  \
+    r##i = LOAD(key0 + (i) * WIDTH);  \
+    s##i = LOAD(key1 + (i) * WIDTH);  \
+    a##i = XOR(r##i, SPLAT(0x736f6d6570736575));  \
+    b##i = XOR(s##i, SPLAT(0x646f72616e646f6d));  \
+    a##i = ADD(a##i, b##i);  \
+    p##i = ROTATE32(a##i);  \
+    q##i = XOR(ROTATE13(b##i), a##i);  \
+    r##i = XOR(r##i, SPLAT(0x6c7967656e657261));  \
+    s##i = XOR(s##i, SPLAT(0x7465646279746573));
 #define STORE_LANE(i) STORE(code + (i) * WIDTH, x##i);
-#define START(i)                 \
-    a##i = XOR(p##i, init0);     \
-    b##i = XOR(q##i, init1);     \
-    c##i = XOR(p##i, init2);     \
-    d##i = XOR(XOR(q##i, init3), m##i);
-#define FIRST(i)  \
+#define KEYED(i)  \
+    d##i = XOR(s##i, m##i);  \
+    c##i = ADD(r##i, d##i);  \
+    d##i = XOR(ROTATE16(d##i), c##i);  \
+    a##i = p##i;  \
+    b##i = q##i;
+#define ADDED(i)  \
     a##i = ADD(a##i, b##i);  \
     c##i = ADD(c##i, d##i);  \
     b##i = XOR(ROTATE13(b##i), a##i);  \
-    d##i = XOR(ROTATE16(d##i), c##i);  \
+    d##i = XOR(ROTATE16(d##i), c##i);
+#define FIRST(i)  \
+    ADDED(i)  \
     a##i = ROTATE32(a##i);
 #define SECOND(i)  \
     c##i = ADD(c##i, b##i);  \
@@ -38,37 +58,38 @@
     b##i = XOR(ROTATE17(b##i), c##i);  \
     d##i = XOR(ROTATE21(d##i), a##i);  \
     c##i = ROTATE32(c##i);
-#define BETWEEN(i)               \
-    a##i = XOR(a##i, m##i);      \
-    d##i = XOR(d##i, length);
-#define LAST(i)                  \
-    a##i = XOR(a##i, length);    \
+#define BETWEEN(i)  \
+    c##i = ADD(c##i, b##i);  \
+    a##i = ADD(a##i, d##i);  \
+    b##i = XOR(ROTATE17(b##i), c##i);  \
+    d##i = XOR3(ROTATE21(d##i), a##i, length);  \
+    a##i = XOR(a##i, m##i);  \
+    c##i = ROTATE32(c##i);
+#define LAST(i)  \
+    a##i = XOR(a##i, length);  \
     c##i = XOR(c##i, final);
-#define HASH(i) x##i = XOR(XOR(a##i, b##i), XOR(c##i, d##i));
-#define ROUNDS FLIGHT(FIRST) FLIGHT(SECOND)
 #define MESSAGE_9(i) m##i = MESSAGE9(x##i);
 #define MESSAGE_12(i) m##i = MESSAGE12(x##i);
-#define CODE_9(i) x##i = CODE9(x##i);
-#define CODE_12(i) x##i = CODE12(x##i);
+#define CODE_9(i) x##i = CODE9(XOR(ROTATE17(b##i), ROTATE21(d##i)));
+#define CODE_12(i)  \
+    c##i = ADD(c##i, b##i);  \
+    x##i = XOR(XOR3(ROTATE17(b##i), ROTATE21(d##i), c##i), ROTATE32(c##i));  \
+    x##i = CODE12(x##i);
+#define ROUND FLIGHT(FIRST) FLIGHT(SECOND)
 
-#define STEP(message, code)   \
-    FLIGHT(message)           \
-    FLIGHT(START)             \
-    ROUNDS ROUNDS             \
-    FLIGHT(BETWEEN)           \
-    ROUNDS ROUNDS             \
-    FLIGHT(LAST)              \
-    ROUNDS ROUNDS ROUNDS ROUNDS \
-    FLIGHT(HASH)              \
+#define STEP(message, code)  \
+    FLIGHT(message)  \
+    FLIGHT(KEYED) FLIGHT(SECOND)  \
+    FLIGHT(FIRST) FLIGHT(BETWEEN)  \
+    ROUND ROUND  \
+    FLIGHT(LAST)  \
+    ROUND ROUND ROUND  \
+    FLIGHT(ADDED)  \
     FLIGHT(code)
 
 TARGET static void NAME(steps)(paygo_form form, uint64_t *code, const uint64_t *key0, const uint64_t *key1,
                                uint32_t steps)
 {
-    const VECTOR init0 = SPLAT(0x736f6d6570736575);
-    const VECTOR init1 = SPLAT(0x646f72616e646f6d);
-    const VECTOR init2 = SPLAT(0x6c7967656e657261);
-    const VECTOR init3 = SPLAT(0x7465646279746573);
     const VECTOR length = SPLAT(0x0800000000000000);
     const VECTOR final = SPLAT(0xff);
     FLIGHT(DECLARE)

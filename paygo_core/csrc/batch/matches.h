@@ -18,10 +18,6 @@ TARGET static void NAME(matched_steps)(paygo_form form, paygo_matching *lanes, u
     const uint64_t *const key0 = lanes->key0;
     const uint64_t *const key1 = lanes->key1;
     const uint64_t *const low = lanes->low;
-    const VECTOR init0 = SPLAT(0x736f6d6570736575);
-    const VECTOR init1 = SPLAT(0x646f72616e646f6d);
-    const VECTOR init2 = SPLAT(0x6c7967656e657261);
-    const VECTOR init3 = SPLAT(0x7465646279746573);
     const VECTOR length = SPLAT(0x0800000000000000);
     const VECTOR final = SPLAT(0xff);
     FLIGHT(DECLARE)
