@@ -15,7 +15,11 @@ ERASED = 0xFF
 
 
 class Storage:
-    """Owns the file, which only one simulator may have open and which others may not read, since it holds the key."""
+    """Owns the file, which only one simulator may have open and which others may not read, since it holds the key.
+
+    path: made with mode 0600 when it is not there; None keeps the image in memory. image: the bytes. writes: how many
+    there were. Raises PaygoError for a file that is none of this firmware, PortError when another simulator has it.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.image = bytearray([ERASED]) * IMAGE_BYTES

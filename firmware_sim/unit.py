@@ -33,7 +33,12 @@ class _Cut:
 
 
 class SimulatedUnit:
-    """The unit on its plant. Feed it bytes and time, take what it says. first_boot: what its first start is called."""
+    """The unit on its plant. Feed it bytes and time, take what it says.
+
+    It starts with power. first_boot: what its first start is called, 1 … 2^31 (H19). Its attributes tell what can be
+    seen of it: powered, output (the customer's), charge (the switch to the panel), light (dark, green, red) and
+    last_blink (colour and how often); wire_due_ms: after how many ms of wire time it wants to run, None: never.
+    """
 
     def __init__(
         self, storage: Storage, home: SolarHome, sabotage: Sabotage = Sabotage.NONE, *, first_boot: int = 1
@@ -74,7 +79,10 @@ class SimulatedUnit:
         self._tx.clear()
 
     def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
-        """Plans a cut inside a write to storage; with `kill` the process dies there, as if by SIGKILL."""
+        """Plans a cut inside a write to storage: after `at_byte` bytes of the write that follows `after_writes` others.
+
+        With `kill` the process dies there, as if by SIGKILL. Raises PaygoError for numbers below 0.
+        """
         if at_byte < 0 or after_writes < 0:
             raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
         self._cut = _Cut(at_byte, after_writes, kill)
@@ -85,14 +93,14 @@ class SimulatedUnit:
             self._rx += data[: LONGEST_BACKLOG - len(self._rx)]
 
     def press(self, keys: str) -> None:
-        """Presses keys of the keypad, one after the other."""
+        """Presses keys: 0 to 9, * to begin an entry, # to ask for the state. Raises PaygoError for others."""
         if any(key not in KEYS for key in keys):
             raise PaygoError("the keypad has no such key", f"its keys are {KEYS}")
         for key in keys:
             self._run(0, 0, key)
 
     def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
-        """Lets time pass. World time is cut into steps of at most STEP_MS; wire time passes with the first."""
+        """Lets time pass, in ms. World time is cut into steps of at most 10 s; wire time passes with the first."""
         while True:
             step = min(world_ms, STEP_MS)
             if step:

@@ -34,7 +34,8 @@ ActionState = Literal["open", "acknowledged", "resolved"]
 class Action:
     """Something to look after: an alert of a unit that was raised, `times` times, until it is cleared.
 
-    state: open, acknowledged (somebody is on it) or resolved. value and unit: as last raised. Times are aware UTC.
+    code: the alert's. state: open, acknowledged (somebody is on it) or resolved. value and unit: as last raised (H20).
+    Times are aware UTC; resolved_at is None until the alert is cleared.
     """
 
     id: int
@@ -93,7 +94,8 @@ class _ActionRow(_Base):
 class ActionStore:
     """Events and actions, in two tables of their own in the registry's file. Use `with ActionStore.open(path)`.
 
-    Every method is one transaction, on the disk when it returns. Raises as the registry does.
+    Every method is one transaction, on the disk when it returns. Raises as the registry does: PaygoError for a file
+    that is none, RegistryUnavailableError when it is locked, denied, full or damaged.
     """
 
     def __init__(self, path: str, engine: Engine) -> None:
@@ -123,7 +125,8 @@ class ActionStore:
     def record(self, serial: str, alert: Alert) -> Action | None:
         """Stores an event and what follows from it. Returns the action that it changed.
 
-        None when nothing changed: a repetition, or the end of something that no action is about.
+        None when nothing changed: a repetition, or the end of something that no action is about. Raises DeviceError for
+        numbers above 2^63 - 1, which no unit counts to. Acknowledge an alert to its unit after this (H21).
         """
         if max(alert.boot, alert.seq) > LARGEST_NUMBER:
             raise DeviceError(

@@ -22,7 +22,11 @@ ANSWER_SECONDS = 120.0
 
 
 class ControlClient:
-    """A connection to a control socket. Use as a context manager."""
+    """A connection to the control socket of a simulated unit. Use it with `with`.
+
+    address: a path or HOST:PORT. Raises PortError when nothing answers there; methods raise DeviceError when the unit
+    refuses, PortError when it is gone, NoAnswerError when no answer comes within 120 s of wire time.
+    """
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
@@ -44,7 +48,10 @@ class ControlClient:
         self._socket.close()
 
     def request(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """One operation and its answer. Raises DeviceError when it is refused, PortError when the unit is gone."""
+        """One operation and its answer.
+
+        op: advance, power, cut_power, press, read, plant or fault.
+        """
         try:
             self._socket.sendall(encode({"op": op, **arguments}))
             while True:
@@ -62,7 +69,7 @@ class ControlClient:
             raise PortError(f"the simulated unit ended during {op!r}: {error.strerror}") from None
 
     def advance(self, seconds: float) -> None:
-        """Lets world time pass at once."""
+        """Lets so many seconds of world time pass at once, at most 366 days."""
         self.request("advance", seconds=seconds)
 
     def power(self, on: bool) -> None:
@@ -70,13 +77,13 @@ class ControlClient:
         self.request("power", on=on)
 
     def read(self) -> dict[str, Any]:
-        """What the plant and the unit's outputs are."""
+        """What the plant and the unit's outputs are: V, A (a battery current that charges is positive), W/m², s."""
         return self.request("read")
 
 
 @dataclass(frozen=True)
 class RunningUnit:
-    """A simulated unit's process: its port, and its control socket's address."""
+    """A simulated unit's process: its port, for a Transport, and its control socket's address, for a ControlClient."""
 
     process: subprocess.Popen[bytes]
     port: str

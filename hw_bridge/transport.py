@@ -37,8 +37,10 @@ _FAILURES = (OSError, _TermiosError)  # SerialException is an OSError
 class Transport:
     """An open port. `trace` sees every byte: ">" what is sent, "<" what comes; it sees keys too.
 
-    port: a device, a pty path, socket:// or rfc2217://. Local ports are locked against a second program. Raises
-    PortError when the port is missing, busy, denied or vanishes, PaygoError when it cannot be a port at all.
+    port: a device, a pty path, socket:// or rfc2217://. baud: bits a second, 115 200 by default; 8 data bits, no
+    parity, one stop bit. Local ports are locked against a second program. What has come before is dropped. Raises
+    PortError when the port is missing, busy, denied or vanishes, PaygoError when it cannot be a port at all. Close it,
+    or use `with`.
     """
 
     def __init__(self, port: str, baud: int = DEFAULT_BAUD, *, trace: Trace | None = None) -> None:
@@ -71,7 +73,7 @@ class Transport:
             raise
 
     def write(self, data: bytes) -> None:
-        """Sends all of `data`."""
+        """Sends all of `data`. Raises NoAnswerError when the other side takes no bytes for 2 s."""
         self._trace(">", data)
         try:
             self._serial.write(data)  # no flush(): draining has no timeout
@@ -83,7 +85,7 @@ class Transport:
             raise self._vanished() from None
 
     def read(self, timeout: float) -> bytes:
-        """What has come, at most MOST_BYTES; b"" when nothing comes within `timeout` seconds."""
+        """What has come, at most 4096 bytes; b"" when nothing comes within `timeout` seconds."""
         until = time.monotonic() + timeout
         try:
             while not (waiting := self._serial.in_waiting):

@@ -17,6 +17,7 @@ class ChainCache:
 
     max_entries: chains remembered, one for each value of each device; a slot takes 32 bytes. It changes no verdict. It
     may be shared by threads: walks run outside its lock. Chains are named by a hash under a key of this object's own.
+    Raises PaygoError when max_entries is not 1 … 2^24. len() tells how many checkpoints are held.
     """
 
     def __init__(self, max_entries: int = 4096) -> None:
@@ -32,18 +33,18 @@ class ChainCache:
             return sum(slot.point.count > 0 for slot in self._slots)
 
     def chain(self, config: DeviceConfig, form: int, value: int) -> int:
-        """The name of the chain of a value of a device."""
+        """The name of the chain of a value of a device, for this package alone."""
         words = (config.starting_code << 36 | value << 4 | form).to_bytes(16, "little")
         return int(lib.paygo_siphash24(self._key, config.secret_key + words, 32))
 
     def find(self, chain: int) -> Any:
-        """A checkpoint of the chain, for the C core; its count is 0 when there is none."""
+        """A checkpoint of the chain, for this package alone; its count is 0 when there is none."""
         point = ffi.new("paygo_checkpoint *")
         with self._lock:
             point[0] = lib.paygo_cache_find(self._cache, chain)
         return point
 
     def keep(self, chain: int, point: Any) -> None:
-        """Remembers a checkpoint."""
+        """Remembers a checkpoint, for this package alone."""
         with self._lock:
             lib.paygo_cache_keep(self._cache, chain, point)

@@ -39,8 +39,9 @@ def generate_token(
 ) -> tuple[int, str]:
     """The new count and the digits of the token after the server's `count`.
 
-    value is in days of `value_divider` units each, and stays away for unlock and sync. Raises ValueError for what
-    cannot be issued.
+    secret_key: 32 hexadecimal characters. count: 0 … 65 535. value: in days of `value_divider` units each (1 … 255),
+    rounded as T7 says; it stays away for unlock and sync. starting_code: 1 … 999 999 999, None or 0: derived from the
+    key (T4). Raises ValueError, mostly a PaygoError, for what cannot be issued.
     """
     config = _config(secret_key, starting_code, value_divider, restricted_digit_set)
     kind = TokenType(token_type)
@@ -61,8 +62,10 @@ def decode_token(
 ) -> tuple[float | None, TokenType, int | None, list[int] | None]:
     """Value in days (or 998, 999), type, the token's count and the used counts to pass the next time.
 
-    count is the last count, used_counts what the last call returned; None or nothing for a device just provisioned at
-    `count`, which admits nothing older. Refused tokens give (None, INVALID or ALREADY_USED, None, None).
+    token: text of digits; leading zeros that are missing are put back. count is the last count, used_counts what the
+    last call returned; None or nothing for a device just provisioned at `count`, which admits nothing older (T11).
+    Refused tokens give (None, INVALID or ALREADY_USED, None, None). Raises PaygoError for a token that is no text of
+    digits, or too long a one, and for anything else out of range.
     """
     config = _config(secret_key, starting_code, value_divider, restricted_digit_set)
     if not isinstance(token, str) or not token.isdigit() or not token.isascii():

@@ -13,8 +13,9 @@ from paygo_core.tokens import DeviceConfig
 class Device:
     """One control unit: who it is, its configuration and the last count that its server used.
 
-    serial: 1 to 64 printable characters without a space at either end. count: 0 … 65 535. test_code: digits of a
-    short-activation code that is not a token, or empty. The repr never shows the key.
+    serial: 1 to 64 printable characters without a space at either end. count: 0 … config.max_count (T10). test_code: 1
+    to 20 digits of a short-activation code that is not a token, or empty. The repr never shows the key. Raises
+    PaygoError for anything else.
     """
 
     serial: str

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 
 class Problem(Exception):
-    """Anything that we foresaw: one sentence that says what and where, and a hint that says what would be right."""
+    """Anything that we foresaw.
+
+    cause: one sentence that says what and where. hint: one that says what would be right, or empty. exit_status: what
+    the shell makes of it.
+    """
 
     exit_status = 1
 
@@ -15,24 +19,24 @@ class Problem(Exception):
 
 
 class PaygoError(Problem, ValueError):
-    """A wrong argument, file or configuration."""
+    """A wrong argument, file or configuration. Exit status 2. It is a ValueError too."""
 
     exit_status = 2
 
 
 class DeviceError(Problem):
-    """The unit refused, answered nonsense, or failed a check."""
+    """The unit refused, answered nonsense, or failed a check. Exit status 1."""
 
     exit_status = 1
 
 
 class PortError(Problem):
-    """The port is missing, busy, denied, or vanished."""
+    """The port is missing, busy, denied, or vanished. Exit status 3."""
 
     exit_status = 3
 
 
 class NoAnswerError(Problem):
-    """The unit did not answer in time."""
+    """The unit did not answer in time. Exit status 4."""
 
     exit_status = 4

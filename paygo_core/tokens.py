@@ -30,12 +30,17 @@ class TokenType(IntEnum):
     """What a token does, in the numbers that the whole ecosystem uses."""
 
     ADD_TIME = 1
+    """Adds credit; at even counts (T10, T26)."""
     SET_TIME = 2
+    """Sets credit, and makes older tokens void; at odd counts (T10, T17, T27)."""
     DISABLE_PAYG = 3
-    """Unlocks the unit for good."""
+    """Unlocks the unit for good (T9, T29)."""
     COUNTER_SYNC = 4
+    """Moves the device's count and nothing else (T9, T30)."""
     INVALID = 10
+    """A verdict: no token of this device within its windows (T16)."""
     ALREADY_USED = 11
+    """A verdict: a token of this device that it takes no more (T15)."""
 
 
 def parse_key(text: str) -> bytes:
@@ -71,9 +76,9 @@ class DeviceConfig:
 
     secret_key: 16 bytes (T1), never shown. starting_code: 1 … 999 999 999; None derives it from the key (T4).
     time_divider: units a day, 1 … 255. restricted_digit_set: the keypad has only 1 to 4 (T21).
-    max_jump, max_sync_jump: how far above the last count a token may lie (T12). older_window: how far below it an
-    unused add-time token may lie, 0 … 31 (T14). max_count: the model's last usable count (T10).
-    Raises PaygoError for anything out of range.
+    max_jump, max_sync_jump: how far above the last count a token, or a sync, may lie, 1 … 65 535 (T12). older_window:
+    how far below it an unused add-time token may lie, 0 … 31 (T14). max_count: the model's last usable count,
+    1 … 65 535 (T10). Raises PaygoError for anything out of range.
     """
 
     secret_key: bytes = field(repr=False)
@@ -122,7 +127,10 @@ class DeviceConfig:
 
     @classmethod
     def from_hex(cls, secret_key: str, starting_code: int | None = None, **options: Any) -> DeviceConfig:
-        """The same from a key of 32 hexadecimal characters."""
+        """The same from a key of 32 hexadecimal characters (T1). options: the other fields.
+
+        Raises PaygoError for any other text, without showing it, and for anything out of range.
+        """
         return cls(parse_key(secret_key), starting_code, **options)  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -133,7 +141,11 @@ class DeviceConfig:
 
 @dataclass(frozen=True)
 class Token:
-    """A token as it is handed out. `digits` is text, since leading zeros count (T20)."""
+    """A token as it is handed out.
+
+    digits: 9 or 12 characters, 15 or 20 of a restricted digit set (T21); text, since leading zeros count (T20).
+    count: 1 … 65 535, what the server has to store (T10). value: raw units, 998 or 999 (T7, T9).
+    """
 
     digits: str
     count: int
@@ -141,7 +153,7 @@ class Token:
     value: int
 
     def grouped(self) -> str:
-        """The digits as they are printed for people: 016 609 796."""
+        """The digits as they are printed for people, by threes or by fours: 016 609 796."""
         size = 3 if len(self.digits) % 3 == 0 else 4
         return " ".join(self.digits[at : at + size] for at in range(0, len(self.digits), size))
 
@@ -203,7 +215,10 @@ def form_of(extended: bool) -> int:
 
 
 def collides(config: DeviceConfig, count: int, value: int, extended: bool = False) -> bool:
-    """Whether another count within 80 gives the same token, so that this count must not be issued (T18)."""
+    """Whether another count within 80 gives the same token, so that this count must not be issued (T18).
+
+    count: the token's own, 1 … 65 535. value: what it carries, 998 for an unlock, 999 for a sync. Neither is checked.
+    """
     return bool(lib.paygo_collides(config.native, form_of(extended), count, value))
 
 
@@ -219,9 +234,10 @@ def generate_token(
 ) -> Token:
     """The token after the server's `count` (0 … 65 535): the next count of the type's parity (T10).
 
-    value: raw units, 0 … 995 (extended: 0 … 995, 1000 … 999 999), or days. Pure: the collision rule (T18) and the
-    count belong to whoever owns the count. With a cache the time does not grow with the count.
-    Raises PaygoError for anything out of range.
+    value: raw units, 0 … 995 (extended: 0 … 995, 1000 … 999 999, T25), or days: a number that makes as many units when
+    it is multiplied by the time divider, halves rounded up (T7). An unlock and a sync have neither (T9). Pure: the
+    collision rule (T18) and the count belong to whoever owns the count. With a cache the time does not grow with the
+    count. Raises PaygoError for anything out of range and when no count is left (T10).
     """
     kind = token_type
     if type(kind) is not TokenType:
@@ -251,7 +267,10 @@ def generate_token(
 
 
 def token_at(config: DeviceConfig, count: int, value: int, extended: bool = False) -> str:
-    """The token at exactly this count, whatever its parity: for tests of devices, not for customers (T5, T9)."""
+    """The token at exactly this count, whatever its parity: for tests of devices, not for customers (T5, T9).
+
+    count: 1 … 65 535. value: 0 … 999, extended 0 … 999 999, but not 996 or 997. Raises PaygoError for anything else.
+    """
     form = form_of(extended)
     if not lib.paygo_value_allowed(form, checked_int("value", value, 0, LARGEST_EXTENDED_VALUE)):
         raise PaygoError(f"the value {value} cannot be issued", "a value fits its digits and is not 996 or 997")
@@ -262,7 +281,7 @@ def token_at(config: DeviceConfig, count: int, value: int, extended: bool = Fals
 def sync_count(config: DeviceConfig, count: int) -> int:
     """The odd count at which a server that may be behind its device issues a COUNTER_SYNC (T19).
 
-    The one nearest the server's `count` + 98, the higher of two, and the last that there is near the end of the counts.
+    The one nearest the server's `count` (0 … 65 535) + 98, the higher of two, and the last that there is near the end.
     Raises PaygoError when no odd count is left.
     """
     start = checked_int("count", count, 0, LARGEST_COUNT)

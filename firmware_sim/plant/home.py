@@ -43,7 +43,11 @@ class Measured:
 
 
 class SolarHome:
-    """The plant around one unit. `time_s` is world time in seconds since midnight of the first day."""
+    """The plant around one unit.
+
+    start_hour: when it begins, hours since midnight. state_of_charge: of the battery, 0 … 1. `time_s` is world time in
+    seconds since midnight of the first day.
+    """
 
     def __init__(self, *, start_hour: float = 6.0, state_of_charge: float = 0.7) -> None:
         self.time_s = start_hour * 3600
@@ -74,7 +78,10 @@ class SolarHome:
         return (hour >= 18 and hour < 23) or 5 <= hour < 6
 
     def set_value(self, name: str, value: object) -> None:
-        """Sets a plant value. Raises PaygoError for an unknown name or a value out of range."""
+        """Sets state_of_charge (0 … 1), ambient (°C), clearness (of a clear sky), irradiance (W/m²) or lamp_w (W).
+
+        An irradiance of None is the sun's again. Raises PaygoError for an unknown name or a value out of range.
+        """
         if name not in PLANT_RANGES:
             raise PaygoError(f"there is no plant value {name!r}", f"plant values are {', '.join(PLANT_RANGES)}")
         if name == "irradiance" and value is None:
@@ -88,7 +95,10 @@ class SolarHome:
             self.values[name] = number
 
     def set_fault(self, name: str, value: object) -> None:
-        """Plants a fault, or removes it with 0. Raises PaygoError for an unknown name or a value out of range."""
+        """Plants a fault, or removes it with 0: battery_sensor_offset_v (V), charge_switch_stuck_on (1).
+
+        Raises PaygoError for an unknown name or a value out of range.
+        """
         if name not in FAULTS:
             raise PaygoError(f"there is no fault {name!r}", f"faults are {', '.join(FAULTS)}")
         self.faults[name] = _checked(name, value, FAULTS[name])

@@ -15,8 +15,9 @@ State = Literal["inactive", "active", "unlocked"]
 class Entry:
     """What a unit said to a token.
 
-    unlocked: PAYG is disabled for good. seconds_left: credit afterwards, as far as the unit said. wait_seconds: with
-    "wait", until it looks at a token again. resent: an answer got lost and the same token was sent once more.
+    verdict: accepted, already_used, invalid or wait. unlocked: PAYG is disabled for good (T29). seconds_left: credit
+    afterwards, as far as the unit said. wait_seconds: with wait, until it looks at a token again (T35). resent: an
+    answer got lost and the same token was sent once more.
     """
 
     verdict: Verdict
@@ -28,17 +29,30 @@ class Entry:
 
 @dataclass(frozen=True)
 class UnitStatus:
-    """What the customer may use: seconds_left of credit, None when unlocked. Says nothing about the output (H13)."""
+    """What the customer may use. state: inactive, active or unlocked. seconds_left: credit, None when unlocked.
+
+    It says nothing about the output, which a protection or the operator may hold off (H13).
+    """
 
     state: State
     seconds_left: int | None
 
 
 class UnitDriver(Protocol):
-    """What every driver can do."""
+    """What every driver can do.
 
-    def provision(self, device: Device) -> UnitStatus: ...
+    Every method raises DeviceError when the unit refuses or answers nonsense, NoAnswerError when no answer comes in
+    time and PortError when the port vanishes.
+    """
 
-    def enter(self, token: str) -> Entry: ...
+    def provision(self, device: Device) -> UnitStatus:
+        """Sets up a unit that was not set up before, and proves it by its status."""
+        ...
 
-    def status(self) -> UnitStatus: ...
+    def enter(self, token: str) -> Entry:
+        """Enters a token, which may have spaces and hyphens (T23). Raises PaygoError when it cannot be a token."""
+        ...
+
+    def status(self) -> UnitStatus:
+        """What the customer may use."""
+        ...

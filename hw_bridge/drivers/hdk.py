@@ -31,7 +31,11 @@ WRAPPED = 2**31
 
 @dataclass(frozen=True)
 class Info:
-    """Who an `hdk+` unit is (H19). serial: empty before set-up. boot: its starts."""
+    """Who an `hdk+` unit is (H19).
+
+    serial: empty before set-up. last_count: the highest accepted count, 0 before set-up. boot: the name of its present
+    start, one more at each, 0 before set-up.
+    """
 
     serial: str
     model: str
@@ -51,7 +55,7 @@ class Load:
 
 @dataclass(frozen=True)
 class ActiveAlert:
-    """An alert that is active now (H17)."""
+    """An alert that is active now (H17). value: in `unit`, mV for a voltage, 1 where nothing is measured."""
 
     code: str
     value: int
@@ -150,22 +154,25 @@ class HdkDriver:
         return self.status()
 
     def telemetry(self) -> Telemetry:
-        """What the unit measures (H15)."""
+        """What the unit measures, in SI units (H15). Raises DeviceError for an un-extended HDK, which has none."""
         return decode_payload(self._extended_answer(hdk.encode_telemetry, "telemetry").fields[0])
 
     def switch_load(self, mode: str) -> Load:
-        """Moves the operator's switch to off, on or auto (H16). Returns what the output then is."""
+        """Moves the operator's switch to off, on or auto (H16). Returns what the output then is.
+
+        Raises PaygoError for another mode, DeviceError for an un-extended HDK.
+        """
         reply = self._extended_answer(lambda *, with_check: hdk.encode_load(mode, with_check=with_check), "switch")
         switch, output = reply.fields
         return Load(cast(Literal["off", "on", "auto"], switch.lower()), output == "ON")
 
     def alerts(self) -> list[ActiveAlert]:
-        """The alerts that are active now (H17)."""
+        """The alerts that are active now (H17). Raises DeviceError for an un-extended HDK."""
         rows = _rows(self._extended_answer(hdk.encode_alerts, "alerts"))
         return [ActiveAlert(code, int(value), unit) for code, value, unit in rows]
 
     def log(self) -> list[Alert]:
-        """The unit's last events, oldest first (H18)."""
+        """The unit's last events, at most ten, oldest first (H18). Raises DeviceError for an un-extended HDK."""
         rows = _rows(self._extended_answer(hdk.encode_log, "fault log"))
         return [
             Alert(code, change == "RAISED", int(value), unit, int(boot), int(seq))
@@ -186,7 +193,10 @@ class HdkDriver:
         return taken
 
     def acknowledge(self, alert: Alert) -> None:
-        """Tells the unit that an alert was stored, so that it sends the next (H21)."""
+        """Tells the unit that an alert was stored, so that it sends the next (H21).
+
+        Raises DeviceError when the unit does not know the event.
+        """
         reply = self._answer(hdk.encode_ack(alert.boot, alert.seq, with_check=self._checks()))
         if reply.fields != (str(alert.boot), str(alert.seq)):
             raise DeviceError(

@@ -23,10 +23,14 @@ from paygo_core.tokens import (
 SCHEMA_VERSION = 1
 
 State = Literal["new", "provisioned", "active", "unlocked", "repair", "retired"]
+"""Where a device is in its life."""
 STATES: tuple[State, ...] = get_args(State)
+"""All of State, in the order of a life."""
 
 IssueReason = Literal["payment", "bonus", "manual", "test"]
+"""Why a token was issued."""
 ISSUE_REASONS: tuple[IssueReason, ...] = get_args(IssueReason)
+"""All of IssueReason."""
 
 PLAIN_KEY = "plain"
 

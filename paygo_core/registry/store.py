@@ -196,7 +196,7 @@ class Registry:
         return self.entry(serial).device
 
     def entry(self, serial: str) -> RegisteredDevice:
-        """The device with its state and times."""
+        """The device with its state and times. Raises as `device`."""
         with self._transaction() as session:
             return _entry(_row(session, serial))
 
@@ -218,7 +218,7 @@ class Registry:
             last = page[-1].device.serial
 
     def set_state(self, serial: str, state: State) -> None:
-        """Notes where the device is in its life."""
+        """Notes where the device is in its life. Raises PaygoError for a serial or a state that there is not."""
         if state not in STATES:
             raise PaygoError(f"{state!r} is not a state", f"states are {', '.join(STATES)}")
         with self._transaction(write=True) as session:
@@ -239,7 +239,7 @@ class Registry:
     ) -> Token:
         """The device's next token. Its count is spent, on the disk, before the token is returned.
 
-        value: raw units, or days (T7), for ADD_TIME and SET_TIME. issued_by: who.
+        value: raw units, or days (T7), for ADD_TIME and SET_TIME; the collision rule is kept (T18). issued_by: who.
         dry_run: only what the token would be; the next caller gets the same one. Raises PaygoError for anything out
         of range and when no count is left (T10).
         """
@@ -267,7 +267,7 @@ class Registry:
         return token
 
     def tokens(self, serial: str) -> list[IssuedToken]:
-        """The tokens issued for a device, by count."""
+        """The tokens issued for a device, by count. Raises PaygoError when there is no such device."""
         with self._transaction() as session:
             query = select(TokenRow).where(TokenRow.device_id == _row(session, serial).id).order_by(TokenRow.count)
             return [_issued(row) for row in session.scalars(query)]

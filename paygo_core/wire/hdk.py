@@ -33,7 +33,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert that began (raised) or ended, event `seq` of the unit, during its start number `boot` (H20)."""
+    """An alert that began (raised) or ended, event `seq` of the unit, during its start number `boot` (H20).
+
+    value: in `unit`, mV for a voltage, 1 where nothing is measured.
+    """
 
     code: str
     raised: bool
