@@ -92,8 +92,11 @@ paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elaps
     if (!console->in_line) {
         return PAYGO_CONSOLE_NOTHING;
     }
+    if (elapsed_ms >= paygo_console_due_ms(console)) {
+        return complete(console);
+    }
     console->silence_ms += elapsed_ms;
-    return console->silence_ms >= silence_needed(console) ? complete(console) : PAYGO_CONSOLE_NOTHING;
+    return PAYGO_CONSOLE_NOTHING;
 }
 
 uint32_t paygo_console_due_ms(const paygo_console *console)

@@ -23,16 +23,17 @@ static int64_t from_rest(int32_t mv)
 
 void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms)
 {
+    const int64_t moved = (int64_t)battery_ma * elapsed_ms;
     if (!gauge->started) {
         gauge->charge = from_rest(battery_mv);
         gauge->started = true;
     }
-    gauge->charge += (int64_t)battery_ma * elapsed_ms;
-    if (gauge->charge < 0) {
-        gauge->charge = 0;
-    }
-    if (gauge->charge > FULL) {
+    if (moved > FULL - gauge->charge) {
         gauge->charge = FULL;
+    } else if (moved < -gauge->charge) {
+        gauge->charge = 0;
+    } else {
+        gauge->charge += moved;
     }
 }
 

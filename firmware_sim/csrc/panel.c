@@ -4,10 +4,11 @@
 paygo_keypad_event paygo_keypad_update(paygo_keypad *keypad, char key, uint8_t entry_length, uint32_t elapsed_ms)
 {
     if (key == 0) {
-        keypad->idle_ms += elapsed_ms;
-        if (keypad->idle_ms >= PAYGO_KEY_TIMEOUT_MS) {
+        if (elapsed_ms >= PAYGO_KEY_TIMEOUT_MS - keypad->idle_ms) {
             keypad->entering = false;
             keypad->idle_ms = 0;
+        } else {
+            keypad->idle_ms += elapsed_ms;
         }
         return PAYGO_KEYPAD_NOTHING;
     }
@@ -42,11 +43,12 @@ void paygo_light_blink(paygo_light *light, paygo_colour colour, uint8_t blinks)
 
 void paygo_light_update(paygo_light *light, uint32_t elapsed_ms)
 {
-    light->phase_ms += elapsed_ms;
-    while (light->blinks > 0 && light->phase_ms >= 2U * PAYGO_BLINK_MS) {
-        light->phase_ms -= 2U * PAYGO_BLINK_MS;
+    while (light->blinks > 0 && elapsed_ms >= 2U * PAYGO_BLINK_MS - light->phase_ms) {
+        elapsed_ms -= 2U * PAYGO_BLINK_MS - light->phase_ms;
+        light->phase_ms = 0;
         light->blinks--;
     }
+    light->phase_ms += elapsed_ms;
     if (light->blinks == 0) {
         light->colour = PAYGO_DARK;
         light->phase_ms = 0;

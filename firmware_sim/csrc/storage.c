@@ -90,7 +90,8 @@ static bool read_factory(paygo_read read, void *context, paygo_factory *factory)
     config->time_divider = (uint8_t)divider;
     config->restricted_digits = restricted != 0;
     config->strict_waits = false;
-    return true;
+    return starting_code >= 1 && starting_code <= UINT32_C(999999999) && max_jump >= 1 && max_sync_jump >= 1 &&
+           older_window <= PAYGO_MAX_OLDER_WINDOW && divider >= 1; /* what a setup can have written (H10, H14) */
 }
 
 void paygo_storage_write_saved(const paygo_saved *saved, paygo_journal *journal, paygo_write *write)

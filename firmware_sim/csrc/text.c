@@ -80,7 +80,7 @@ void paygo_text_number_field(paygo_text *text, uint64_t number)
 
 void paygo_text_end(paygo_text *text, bool check)
 {
-    if (check) {
+    if (check && text->length > text->line) { /* otherwise not even the '#' fitted */
         static const char hex[] = "0123456789ABCDEF";
         const uint16_t from = (uint16_t)(text->line + 1U);
         const uint16_t crc = paygo_crc16(text->bytes + from, (uint16_t)(text->length - from));

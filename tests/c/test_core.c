@@ -247,6 +247,20 @@ static void used_counts_move_with_the_last_count(void)
     CHECK(window.used == 0);
 }
 
+/* T10, T12: nothing above the largest count is looked at, also where the last count lies far above it. */
+static void a_device_beyond_the_largest_count_takes_nothing(void)
+{
+    paygo_config config = config_of(KEY, 123456789);
+    const paygo_window window = paygo_window_at(300);
+    paygo_checkpoint point = {0, 0};
+    config.max_count = 100;
+    CHECK(judge_at(&config, &window, 302, 1).reason == PAYGO_REASON_NO_MATCH);
+    CHECK(judge_at(&config, &window, 100, 1).reason == PAYGO_REASON_OLDER_THAN_SET);
+    CHECK(paygo_decode_from(&config, &window, PAYGO_STANDARD, paygo_encode(&config, PAYGO_STANDARD, 302, 1), &point).type ==
+          PAYGO_INVALID);
+    CHECK(point.count == 0);
+}
+
 static void a_sliced_walk_gives_the_same_verdict(void)
 {
     const paygo_config config = config_of(KEY, 123456789);
@@ -271,6 +285,17 @@ static void a_sliced_walk_gives_the_same_verdict(void)
             CHECK(decoder.verdict.window.count == whole.window.count);
         }
     }
+}
+
+static void a_reserved_value_is_answered_without_a_walk(void)
+{
+    const paygo_config config = config_of(KEY, 123456789);
+    const paygo_window window = paygo_window_at(300);
+    paygo_decoder decoder;
+    paygo_decode_begin(&decoder, &config, &window, PAYGO_STANDARD,
+                       paygo_encode(&config, PAYGO_STANDARD, 302, PAYGO_VALUE_RESERVED_LOW));
+    CHECK(paygo_decode_run(&decoder, 0)); /* T8 */
+    CHECK(decoder.verdict.reason == PAYGO_REASON_RESERVED);
 }
 
 static void a_stored_unit_wakes_up_as_it_was(void)
@@ -334,7 +359,9 @@ int main(void)
     digits_are_exactly_those_of_the_form();
     windows_hold_at_both_ends_of_the_counts();
     used_counts_move_with_the_last_count();
+    a_device_beyond_the_largest_count_takes_nothing();
     a_sliced_walk_gives_the_same_verdict();
+    a_reserved_value_is_answered_without_a_walk();
     a_stored_unit_wakes_up_as_it_was();
     credit_passes_32_bits();
     return failures == 0 ? 0 : 1;

@@ -203,6 +203,48 @@ static void a_line_has_at_most_160_characters(void)
     CHECK(paygo_console_fields(line, fields, 3) == 4);
 }
 
+/* Every time that a step can tell of counts, however long; none comes around to a short one. */
+static void the_longest_time_is_no_short_one(void)
+{
+    paygo_gauge gauge = {false, 0};
+    paygo_light light = {PAYGO_DARK, 0, 0};
+    paygo_keypad keypad;
+    paygo_console console;
+    memset(&keypad, 0, sizeof keypad);
+    memset(&console, 0, sizeof console);
+    paygo_gauge_update(&gauge, 12500, INT32_MAX, UINT32_MAX);
+    CHECK(paygo_gauge_permille(&gauge) == 1000);
+    paygo_gauge_update(&gauge, 12500, INT32_MIN, UINT32_MAX);
+    CHECK(paygo_gauge_permille(&gauge) == 0);
+    paygo_light_blink(&light, PAYGO_GREEN, 10);
+    paygo_light_update(&light, 3 * PAYGO_BLINK_MS - 1U);
+    CHECK(light.blinks == 9);
+    CHECK(paygo_light_now(&light) == PAYGO_GREEN);
+    paygo_light_update(&light, UINT32_MAX);
+    CHECK(paygo_light_now(&light) == PAYGO_DARK);
+    (void)paygo_keypad_update(&keypad, '*', 9, 0);
+    (void)paygo_keypad_update(&keypad, 0, 9, PAYGO_KEY_TIMEOUT_MS - 1U);
+    CHECK(keypad.entering);
+    (void)paygo_keypad_update(&keypad, 0, 9, UINT32_MAX);
+    CHECK(!keypad.entering);
+    CHECK(paygo_console_byte(&console, '#') == PAYGO_CONSOLE_NOTHING);
+    CHECK(paygo_console_silence(&console, PAYGO_SILENCE_MS - 1U) == PAYGO_CONSOLE_NOTHING);
+    CHECK(paygo_console_silence(&console, UINT32_MAX) == PAYGO_CONSOLE_LINE); /* H2 */
+}
+
+static void what_does_not_fit_into_a_text_is_left_out(void)
+{
+    char bytes[4];
+    paygo_text text = {bytes, 3, 0, 0};
+    bytes[3] = '!';
+    paygo_text_begin(&text, "INFO");
+    paygo_text_end(&text, true);
+    paygo_text_begin(&text, "INFO"); /* not even its '#' fits, and there is nothing to check */
+    paygo_text_end(&text, true);
+    CHECK(text.length == 3);
+    CHECK(memcmp(bytes, "#IN!", 4) == 0);
+}
+
 static void readings_at_the_ends_of_their_numbers_are_told(void)
 {
     static board unit;
@@ -254,6 +296,79 @@ static void a_torn_write_leaves_the_state_before_it(void)
             CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;ALREADY_USED\r\n") == 0);
         }
     }
+}
+
+/* Puts bytes into a stored record and makes its check right, as no firmware of ours would. */
+static void forge(uint8_t *record, uint16_t used, uint16_t at, uint32_t value, uint8_t bytes)
+{
+    uint32_t crc;
+    uint8_t i;
+    for (i = 0; i < bytes; i++) {
+        record[at + i] = (uint8_t)(value >> (8U * i));
+    }
+    crc = paygo_crc32(record, used);
+    for (i = 0; i < 4; i++) {
+        record[used + i] = (uint8_t)(crc >> (8U * i));
+    }
+}
+
+/* Factory data that no setup writes are none: a unit is never built on a divider of 0. */
+static void impossible_factory_data_make_a_unit_safe(void)
+{
+    static const struct {
+        uint8_t at, bytes;
+        uint32_t value;
+    } forged[] = {{61, 4, 0}, {61, 4, 1000000000}, {65, 2, 0}, {67, 2, 0}, {69, 1, 32}, {70, 1, 0}};
+    static board unit;
+    size_t i;
+    ready_board(&unit);
+    forge(unit.image, 72, 71, 1, 1);
+    power_on(&unit);
+    CHECK(unit.firmware.storage == PAYGO_STORAGE_READY);
+    CHECK(unit.firmware.factory.config.restricted_digits);
+    for (i = 0; i < sizeof forged / sizeof forged[0]; i++) {
+        ready_board(&unit);
+        forge(unit.image, 72, forged[i].at, forged[i].value, forged[i].bytes);
+        power_on(&unit);
+        CHECK(unit.firmware.storage == PAYGO_STORAGE_CORRUPT);
+        CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;INVALID\r\n") == 0);
+        CHECK(!unit.outputs.output);
+    }
+}
+
+/* A slot that no unit can have stored is passed over for the one before it. */
+static void an_impossible_slot_is_none(void)
+{
+    static const struct {
+        uint8_t at;
+        uint32_t value;
+    } forged[] = {{0, 0}, {4, 2}, {40, 3}, {50, PAYGO_EVENTS + 1U}};
+    static board unit;
+    size_t i;
+    for (i = 0; i < sizeof forged / sizeof forged[0]; i++) {
+        uint8_t *slot;
+        uint32_t boot;
+        ready_board(&unit);
+        boot = unit.firmware.live.boot;
+        power_on(&unit);
+        CHECK(unit.firmware.live.boot == boot + 1U);
+        slot = unit.image + PAYGO_FACTORY_BYTES + unit.firmware.journal.slot * PAYGO_SLOT_BYTES;
+        forge(slot, 191, forged[i].at, forged[i].value, i == 0 ? 4 : 1);
+        power_on(&unit);
+        CHECK(unit.firmware.storage == PAYGO_STORAGE_READY);
+        CHECK(unit.firmware.live.boot == boot + 1U); /* counted on from the slot before */
+    }
+}
+
+static void there_is_no_alert_beyond_the_last(void)
+{
+    static board unit;
+    ready_board(&unit);
+    run(&unit, 10000, 0, "");
+    unit.inputs.battery_mv = 17000;
+    run(&unit, 10000, 0, "");
+    CHECK(paygo_firmware_alert(&unit.firmware, PAYGO_ALERT_BATTERY_OVERVOLTAGE)); /* H17 */
+    CHECK(!paygo_firmware_alert(&unit.firmware, PAYGO_ALERTS));
 }
 
 /* H12: a write that takes several steps. Nothing is told, and neither credit nor light is there, until it is done. */
@@ -373,6 +488,29 @@ static void a_wait_survives_any_number_of_starts(void)
         power_on(&unit);
         CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;WAIT;120\r\n") == 0);
     }
+}
+
+/* T36: what was waited before a power cut counts, but for the last minutes. */
+static void a_wait_goes_on_after_a_power_cut(void)
+{
+    static board unit;
+    uint32_t waited;
+    uint8_t i;
+    ready_board(&unit);
+    for (i = 0; i < 5; i++) {
+        (void)ask(&unit, WRONG);
+        for (waited = 0; i < 4 && paygo_unit_wait_left(&unit.firmware.live.unit) > 0; waited++) {
+            run(&unit, 1000, 0, "");
+        }
+    }
+    CHECK(paygo_unit_wait_left(&unit.firmware.live.unit) == 480);
+    for (waited = 0; waited < 400; waited++) {
+        run(&unit, 1000, 0, "");
+    }
+    CHECK(paygo_unit_wait_left(&unit.firmware.live.unit) == 80);
+    power_on(&unit);
+    CHECK(paygo_unit_wait_left(&unit.firmware.live.unit) >= 80);
+    CHECK(paygo_unit_wait_left(&unit.firmware.live.unit) <= 80 + PAYGO_CLOCK_AHEAD_S);
 }
 
 static uint32_t random_state;
@@ -524,13 +662,19 @@ int main(void)
     a_guard_trips_and_clears_at_its_edges();
     a_guard_holds_at_the_ends_of_its_numbers();
     a_line_has_at_most_160_characters();
+    the_longest_time_is_no_short_one();
+    what_does_not_fit_into_a_text_is_left_out();
     readings_at_the_ends_of_their_numbers_are_told();
+    impossible_factory_data_make_a_unit_safe();
+    an_impossible_slot_is_none();
+    there_is_no_alert_beyond_the_last();
     a_torn_write_leaves_the_state_before_it();
     a_slow_write_holds_everything_back();
     no_light_before_the_start_is_stored();
     the_stored_clock_is_always_ahead();
     an_entry_that_waits_stays_as_it_was_typed();
     a_wait_survives_any_number_of_starts();
+    a_wait_goes_on_after_a_power_cut();
     for (seed = 1; seed <= 8; seed++) {
         noise_breaks_nothing(seed * UINT32_C(2654435761), 50000);
     }
