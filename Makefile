@@ -11,7 +11,7 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test check bench fuzz lint typecheck c-warnings c-cross c-sanitize clean
+.PHONY: demo test check bench fuzz coverage mutants lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -19,23 +19,42 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
-check: lint typecheck c-warnings c-cross c-sanitize
+check: lint typecheck c-warnings c-cross c-arm64 c-sanitize
 
 bench: $(VENV)/.test
-	$(BIN)/pytest bench --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds -p no:xdist
+	@mkdir -p build/bench
+	$(BIN)/pytest bench -q --benchmark-enable --benchmark-only --benchmark-columns=min,median,rounds -p no:xdist \
+	  --benchmark-json=build/bench/results.json
+	$(BIN)/python bench/budgets.py build/bench/results.json
 
-# libFuzzer on the token core and on the firmware, FUZZ_SECONDS each (clang needed). A corpus grows in build/corpus.
+# libFuzzer on each target in tests/fuzz, FUZZ_SECONDS each (clang needed), from the seeds in tests/fuzz/corpus. What it
+# finds worth keeping grows in build/corpus.
 FUZZ_SECONDS ?= 60
+FUZZ_FLAGS := -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
 fuzz:
 	@command -v clang >/dev/null || { echo "make fuzz needs clang with its compiler-rt" >&2; exit 1; }
-	@for target in $(basename $(notdir $(wildcard tests/fuzz/*.c))); do \
+	@mkdir -p build/fuzz
+	@for file in $(CSRC); do \
+	  clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(C_INCLUDES) -c $$file -o build/fuzz/$$(basename $$file .c).o || exit 1; \
+	done
+	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p build/corpus/$$target && \
-	  clang -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
-	    $(PORTABLE) tests/fuzz/$$target.c -o build/$$target && \
-	  build/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 build/corpus/$$target \
-	    2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
+	  clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(C_INCLUDES) \
+	    $(patsubst %.c,build/fuzz/%.o,$(notdir $(CSRC))) tests/fuzz/$$target.c -o build/$$target && \
+	  build/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=build/$$target. \
+	    $$(test ! -f tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict) \
+	    build/corpus/$$target tests/fuzz/corpus/$$target 2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
 	  grep -E "number_of_executed|cov:" build/$$target.log | tail -2; echo "$$target: nothing found"; \
 	done
+
+# Which lines of the C the tests run; in build/coverage/index.html line by line.
+coverage: $(VENV)/.check
+	$(BIN)/python tests/c/coverage.py
+
+# Breaks the rules of the tokens one by one, in copies, and shows that the named tests fail of it. RULE=T14 for one rule.
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants/run.py $(RULE) $(MUTANTS_ARGS)
 
 lint: $(VENV)/.check
 	$(BIN)/ruff check .
@@ -67,6 +86,26 @@ c-cross:
 	    $$compiler $(C_WARNINGS) -Os $(C_INCLUDES) -c $$file -o $(BUILD)/cross.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(PORTABLE)) files"; \
 	done
+
+# The C unit tests on 64-bit Arm, under an emulator where it and the compiler are installed.
+c-arm64:
+	@mkdir -p $(BUILD)
+	@if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null; then \
+	  echo "aarch64-linux-gnu-gcc or qemu-aarch64 is not installed: nothing run on Arm64"; \
+	  if [ -n "$(CI)" ]; then exit 1; fi; exit 0; \
+	fi; \
+	for test in $(wildcard tests/c/test_*.c); do \
+	  aarch64-linux-gnu-gcc $(C_WARNINGS) -O2 -static $(C_INCLUDES) $(CSRC) $$test -o $(BUILD)/c-test-arm64 || exit 1; \
+	  qemu-aarch64 $(BUILD)/c-test-arm64 || exit 1; echo "aarch64-linux-gnu-gcc: $$test passed under qemu-aarch64"; \
+	done
+
+# What the C costs on microcontrollers, for docs/c-guide.md: flash, RAM, deepest stack.
+c-size:
+	@$(PYTHON) bench/c_size.py
+
+# docs/api.md, from the docstrings.
+api: $(VENV)/.test
+	$(BIN)/python docs/make_api.py
 
 # The C unit tests under address and undefined-behaviour sanitizers.
 c-sanitize:

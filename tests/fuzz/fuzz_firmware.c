@@ -1,21 +1,10 @@
 /* libFuzzer: a unit that hears any bytes, keys and readings, and loses its supply in any write. */
 #include "firmware.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "input.h"
 
 static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
 {
     memcpy(bytes, (const uint8_t *)context + offset, length);
-}
-
-static void require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,55 +1,7 @@
-/* libFuzzer: every entry point of the token core, with any configuration, state and text. */
-#include "cache.h"
+/* libFuzzer: a unit of any configuration, state and entries, beside its tokens' own rules. */
+#include "input.h"
 #include "reference.h"
 #include "unit.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
-
-static uint64_t take(const uint8_t **data, size_t *size, size_t bytes)
-{
-    uint64_t number = 0;
-    while (bytes > 0 && *size > 0) {
-        number = (number << 8) | **data;
-        (*data)++;
-        (*size)--;
-        bytes--;
-    }
-    return number;
-}
-
-static paygo_config take_config(const uint8_t **data, size_t *size)
-{
-    paygo_config config;
-    uint8_t i;
-    for (i = 0; i < 16; i++) {
-        config.secret_key[i] = (uint8_t)take(data, size, 1);
-    }
-    config.starting_code = 1 + (uint32_t)(take(data, size, 4) % 999999999U);
-    config.max_count = (uint16_t)(1 + take(data, size, 2) % 65535U);
-    config.max_jump = (uint16_t)(1 + take(data, size, 1));
-    config.max_sync_jump = (uint16_t)(1 + take(data, size, 1));
-    config.older_window = (uint8_t)(take(data, size, 1) % (PAYGO_MAX_OLDER_WINDOW + 1U));
-    config.time_divider = (uint8_t)(1 + take(data, size, 1) % 255U);
-    config.restricted_digits = take(data, size, 1) % 2 == 1;
-    config.strict_waits = take(data, size, 1) % 2 == 1;
-    return config;
-}
-
-/* A count that keeps a walk short enough to fuzz. */
-static uint16_t take_count(const uint8_t **data, size_t *size)
-{
-    return (uint16_t)(take(data, size, 2) % 700U);
-}
 
 static void check_verdict(const paygo_verdict *verdict, const paygo_window *before)
 {
@@ -109,9 +61,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     paygo_unit_init(&unit, count);
     while (size > 0) {
-        const size_t length = data[0] % (PAYGO_MAX_DIGITS + 2U) < size ? data[0] % (PAYGO_MAX_DIGITS + 2U) : size;
+        const uint8_t op = (uint8_t)take(&data, &size, 1); /* how long the entry is, and how long before it nobody typed */
+        const size_t length = op % (PAYGO_MAX_DIGITS + 2U) < size ? op % (PAYGO_MAX_DIGITS + 2U) : size;
         const paygo_window before = unit.window;
-        const paygo_answer answer = paygo_unit_enter(&unit, &config, unit.clock + data[0] * 60U, (const char *)data, length);
+        const uint64_t left = paygo_unit_seconds_left(&unit);
+        const uint64_t clock = unit.clock;
+        paygo_answer answer;
+        paygo_unit_tick(&unit, clock / 2U); /* backwards: nothing changes */
+        require(unit.clock == clock && paygo_unit_seconds_left(&unit) == left);
+        answer = paygo_unit_enter(&unit, &config, unit.clock + op * 60U, (const char *)data, length);
         check_verdict(&answer.verdict, &before);
         require(answer.wait_seconds <= 512U * 60U);
         if (paygo_digits_read(PAYGO_STANDARD, config.restricted_digits, (const char *)data, length, &token) ==
@@ -119,8 +77,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             paygo_reference reference = {count, (uint16_t)window.used};
             (void)paygo_reference_enter(&config, (choice & 16U) != 0, &reference, (uint32_t)token);
         }
-        data += length + 1 < size ? length + 1 : size;
-        size -= length + 1 < size ? length + 1 : size;
+        require(paygo_unit_active(&unit) == (paygo_unit_seconds_left(&unit) > 0));
+        require(paygo_unit_wait_left(&unit) == answer.wait_seconds);
+        data += length;
+        size -= length;
     }
     return 0;
 }

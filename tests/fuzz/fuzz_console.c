@@ -1,0 +1,231 @@
+/* libFuzzer: console bytes to lines and back, beside a line reader that keeps everything; and the checks. */
+#include "console.h"
+#include "crc.h"
+#include "input.h"
+#include "text.h"
+
+#include <stdio.h>
+
+#define ESCAPE 0x1b /* in the input: what follows is a silence, in steps of 4 ms */
+#define MOST_FIELDS 9U
+#define ROOM 600U
+
+/* What came since the last '#', as a reader without limits would know it. */
+typedef struct {
+    char bytes[8192];
+    size_t length;
+    bool in_line;
+    bool checked;
+    uint64_t silence_ms;
+} model;
+
+/* H6 once more, a byte at a time. */
+static uint16_t check_of(const char *text, size_t length)
+{
+    uint32_t crc = 0xffffU;
+    size_t i;
+    for (i = 0; i < length; i++) {
+        crc = (crc >> 8 | crc << 8) & 0xffffU;
+        crc ^= (uint8_t)text[i];
+        crc ^= (crc & 0xffU) >> 4;
+        crc = (crc ^ crc << 12) & 0xffffU;
+        crc ^= (crc & 0xffU) << 5;
+    }
+    return (uint16_t)crc;
+}
+
+static void check_crcs(const uint8_t *data, size_t size)
+{
+    uint8_t bytes[4096 + 4];
+    uint16_t crc16;
+    uint32_t crc32;
+    const uint16_t length = (uint16_t)(size < 4096 ? size : 4096);
+    uint8_t i;
+    memcpy(bytes, data, length);
+    crc16 = paygo_crc16((const char *)bytes, length);
+    require(crc16 == check_of((const char *)bytes, length));
+    bytes[length] = (uint8_t)(crc16 >> 8);
+    bytes[length + 1U] = (uint8_t)(crc16 & 0xffU);
+    require(paygo_crc16((const char *)bytes, (uint16_t)(length + 2U)) == 0);
+    crc32 = paygo_crc32(bytes, length);
+    for (i = 0; i < 4; i++) {
+        bytes[length + i] = (uint8_t)(crc32 >> (8U * i));
+    }
+    crc32 = paygo_crc32(bytes, (uint16_t)(length + 4U));
+    require(crc32 == UINT32_C(0x2144df1c)); /* the residue of this CRC, whatever the bytes were */
+}
+
+/* H2 to H6 for a whole line: what it is, and how long without its check. */
+static paygo_console_event expected(model *line, size_t *length)
+{
+    size_t i;
+    char check[8];
+    *length = line->length;
+    for (i = 0; i < line->length; i++) {
+        if (line->bytes[i] < ' ' || line->bytes[i] > '~') {
+            return PAYGO_CONSOLE_BAD;
+        }
+    }
+    if (line->length > PAYGO_LINE_MAX) {
+        return PAYGO_CONSOLE_BAD;
+    }
+    if (memchr(line->bytes, '*', line->length) == NULL) {
+        return line->checked ? PAYGO_CONSOLE_BAD : PAYGO_CONSOLE_LINE;
+    }
+    if (line->length < 5) {
+        return PAYGO_CONSOLE_BAD;
+    }
+    *length = line->length - 5;
+    (void)snprintf(check, sizeof check, "*%04X", (unsigned)check_of(line->bytes, *length));
+    if (memcmp(check, line->bytes + *length, 5) != 0) {
+        return PAYGO_CONSOLE_BAD;
+    }
+    line->checked = true;
+    return PAYGO_CONSOLE_LINE;
+}
+
+/* A line that is cut into fields, built again from them and sent with a check arrives as it was. */
+static void check_round_trip(const paygo_console *heard)
+{
+    char line[PAYGO_LINE_MAX + 1U];
+    char *fields[MOST_FIELDS];
+    char sent[ROOM];
+    paygo_text text = {sent, ROOM, 0, 0};
+    paygo_console again;
+    paygo_console_event event = PAYGO_CONSOLE_NOTHING;
+    size_t separators = 0;
+    uint16_t i;
+    uint8_t count;
+    memcpy(line, heard->line, heard->length + 1U);
+    for (i = 0; i < heard->length; i++) {
+        separators += line[i] == ';' ? 1U : 0U;
+    }
+    count = paygo_console_fields(line, fields, MOST_FIELDS);
+    require(count == (separators < MOST_FIELDS ? separators + 1U : MOST_FIELDS + 1U));
+    if (count > MOST_FIELDS || heard->length + 5U > PAYGO_LINE_MAX) {
+        return;
+    }
+    paygo_text_begin(&text, fields[0]);
+    for (i = 1; i < count; i++) {
+        paygo_text_field(&text, fields[i]);
+    }
+    require(text.length == heard->length + 1U);
+    paygo_text_end(&text, true);
+    memset(&again, 0, sizeof again);
+    for (i = 0; i + 1U < text.length; i++) {
+        require(event == PAYGO_CONSOLE_NOTHING);
+        event = paygo_console_byte(&again, sent[i]);
+    }
+    require(event == PAYGO_CONSOLE_LINE && again.checked && strcmp(again.line, heard->line) == 0);
+}
+
+static void check_event(const paygo_console *console, model *line, paygo_console_event event)
+{
+    size_t length;
+    require(line->in_line && event == expected(line, &length));
+    line->in_line = false;
+    if (event == PAYGO_CONSOLE_LINE) {
+        require(console->length == length && strlen(console->line) == length);
+        require(memcmp(console->line, line->bytes, length) == 0);
+        check_round_trip(console);
+    }
+}
+
+static void hear(paygo_console *console, model *line, char byte)
+{
+    const paygo_console_event event = paygo_console_byte(console, byte);
+    line->silence_ms = 0;
+    if (byte == '#') {
+        line->in_line = true;
+        line->length = 0;
+    } else if (line->in_line && (byte == '\r' || byte == '\n')) {
+        check_event(console, line, event);
+        return;
+    } else if (line->in_line) {
+        line->bytes[line->length] = byte;
+        line->length++;
+    }
+    require(event == PAYGO_CONSOLE_NOTHING);
+}
+
+static void be_silent(paygo_console *console, model *line, uint32_t elapsed_ms)
+{
+    const uint32_t due_ms = paygo_console_due_ms(console);
+    const paygo_console_event event = paygo_console_silence(console, elapsed_ms);
+    require((due_ms == UINT32_MAX) == !line->in_line);
+    line->silence_ms += elapsed_ms;
+    if (!line->in_line) {
+        require(event == PAYGO_CONSOLE_NOTHING);
+    } else if (elapsed_ms >= due_ms) {
+        require(line->silence_ms >= PAYGO_SHORT_SILENCE_MS);
+        check_event(console, line, event);
+    } else {
+        require(event == PAYGO_CONSOLE_NOTHING && line->silence_ms < PAYGO_SILENCE_MS);
+    }
+}
+
+/* Numbers as snprintf writes them, in a buffer of any size, of which nothing is touched beyond its end. */
+static void check_numbers(uint64_t number, uint16_t size, bool check)
+{
+    char bytes[ROOM];
+    char all[ROOM];
+    char whole[ROOM];
+    paygo_text text = {bytes, size, 0, 0};
+    paygo_text unbounded = {all, ROOM, 0, 0};
+    const int32_t narrow = (int32_t)(number & INT32_MAX) - (int32_t)(number >> 33);
+    const int64_t wide = (int64_t)(number / 2U) - (int64_t)(number << 60 >> 2);
+    const uint64_t magnitude = wide < 0 ? UINT64_C(0) - (uint64_t)wide : (uint64_t)wide;
+    uint8_t round;
+    memset(bytes, '!', sizeof bytes);
+    for (round = 0; round < 2; round++) {
+        paygo_text *to = round == 0 ? &text : &unbounded;
+        paygo_text_string(to, "before");
+        paygo_text_begin(to, "N");
+        paygo_text_number_field(to, number);
+        paygo_text_char(to, ',');
+        paygo_text_number(to, number % 1000U);
+        paygo_text_char(to, ',');
+        paygo_text_signed(to, narrow);
+        paygo_text_char(to, ',');
+        paygo_text_thousandths(to, wide);
+        if (round == 0) {
+            paygo_text_end(to, check);
+        }
+    }
+    all[unbounded.length] = '\0';
+    (void)snprintf(whole, sizeof whole, "before#N;%llu,%u,%ld,%s%llu.%03u", (unsigned long long)number,
+                   (unsigned)(number % 1000U), (long)narrow, wide < 0 ? "-" : "",
+                   (unsigned long long)(magnitude / 1000U), (unsigned)(magnitude % 1000U));
+    require(strcmp(all, whole) == 0);
+    require(text.length <= size && memcmp(bytes, whole, text.length < unbounded.length ? text.length : unbounded.length) == 0);
+    require(bytes[size] == '!');
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static paygo_console console;
+    static model line;
+    if (size > 4096) {
+        return 0;
+    }
+    memset(&console, 0, sizeof console);
+    memset(&line, 0, sizeof line);
+    check_crcs(data, size);
+    if (size > 2) {
+        const uint8_t *at = data;
+        size_t left = size;
+        const uint16_t room = (uint16_t)take(&at, &left, 1);
+        check_numbers(take(&at, &left, 8), room, (room & 1U) != 0);
+    }
+    while (size > 0) {
+        const uint8_t byte = (uint8_t)take(&data, &size, 1);
+        if (byte == ESCAPE) {
+            const uint32_t steps = (uint32_t)take(&data, &size, 1);
+            be_silent(&console, &line, steps == 255 ? UINT32_MAX : steps * 4U);
+        } else {
+            hear(&console, &line, (char)byte);
+        }
+        require(console.length <= PAYGO_LINE_MAX && console.checked == line.checked);
+    }
+    return 0;
+}

@@ -1,0 +1,127 @@
+/* libFuzzer: keypad, light, guard and gauge, each beside a model in wide numbers. */
+#include "gauge.h"
+#include "guard.h"
+#include "input.h"
+#include "panel.h"
+
+#define FULL_MA_MS (INT64_C(3600000) * PAYGO_BATTERY_MAH)
+
+typedef struct {
+    char digits[PAYGO_MAX_DIGITS];
+    uint8_t length;
+    bool entering;
+    uint64_t idle_ms;
+} typed;
+
+static void check_keypad(paygo_keypad *keypad, typed *model, char key, uint8_t entry_length, uint32_t elapsed_ms)
+{
+    paygo_keypad_event expected = PAYGO_KEYPAD_NOTHING;
+    model->idle_ms = key == 0 ? model->idle_ms + elapsed_ms : 0;
+    if (key == 0 && model->idle_ms >= PAYGO_KEY_TIMEOUT_MS) {
+        model->entering = false;
+        model->idle_ms = 0;
+    } else if (key == '*') {
+        model->entering = true;
+        model->length = 0;
+    } else if (key == '#') {
+        model->entering = false;
+        expected = PAYGO_KEYPAD_STATE;
+    } else if (model->entering && key >= '0' && key <= '9') {
+        model->digits[model->length] = key;
+        model->length++;
+        if (model->length == entry_length) {
+            model->entering = false;
+            expected = PAYGO_KEYPAD_ENTRY;
+        }
+    }
+    require(paygo_keypad_update(keypad, key, entry_length, elapsed_ms) == expected);
+    require(keypad->entering == model->entering && keypad->length == model->length);
+    require(keypad->idle_ms < PAYGO_KEY_TIMEOUT_MS);
+    require(memcmp(keypad->digits, model->digits, model->length) == 0);
+}
+
+/* A pattern of so many blinks is over after so many times two phases, however time is cut. */
+static void check_light(paygo_light *light, uint64_t *since_ms, paygo_colour *colour, uint8_t *blinks, uint8_t begin,
+                        uint32_t elapsed_ms)
+{
+    bool lit;
+    if (begin != 0) {
+        *colour = begin % 2 == 0 ? PAYGO_GREEN : PAYGO_RED;
+        *blinks = begin;
+        *since_ms = 0;
+        paygo_light_blink(light, *colour, *blinks);
+        require(paygo_light_now(light) == *colour);
+    }
+    paygo_light_update(light, elapsed_ms);
+    *since_ms += elapsed_ms;
+    lit = *since_ms < 2U * PAYGO_BLINK_MS * (uint64_t)*blinks && *since_ms / PAYGO_BLINK_MS % 2 == 0;
+    require(paygo_light_now(light) == (lit ? *colour : PAYGO_DARK));
+}
+
+static void check_guard(paygo_guard *guard, const paygo_limit *limit, uint64_t *held_ms, int32_t reading,
+                        uint32_t elapsed_ms)
+{
+    const bool was = guard->active;
+    const bool over = limit->trip > limit->clear;
+    const bool asks = was ? (over ? reading <= limit->clear : reading >= limit->clear)
+                          : (over ? reading >= limit->trip : reading <= limit->trip);
+    *held_ms = asks ? *held_ms + elapsed_ms : 0;
+    paygo_guard_update(guard, limit, reading, elapsed_ms);
+    if (asks && *held_ms >= (was ? limit->clear_ms : limit->trip_ms)) {
+        require(guard->active == !was);
+        *held_ms = 0;
+    } else {
+        require(guard->active == was);
+    }
+}
+
+static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms)
+{
+    const bool started = gauge->started;
+    const int64_t before = gauge->charge;
+    const int64_t moved = (int64_t)battery_ma * elapsed_ms;
+    paygo_gauge_update(gauge, battery_mv, battery_ma, elapsed_ms);
+    require(gauge->charge >= 0 && gauge->charge <= FULL_MA_MS);
+    require(paygo_gauge_permille(gauge) >= 0 && paygo_gauge_permille(gauge) <= 1000);
+    if (started && moved >= -FULL_MA_MS && moved <= FULL_MA_MS) {
+        const int64_t after = before + moved;
+        require(gauge->charge == (after < 0 ? 0 : after > FULL_MA_MS ? FULL_MA_MS : after));
+    }
+    require(!started || moved <= FULL_MA_MS || gauge->charge == FULL_MA_MS);
+    require(!started || moved >= -FULL_MA_MS || gauge->charge == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char keys[] = "0123456789*#";
+    static const uint8_t lengths[] = {9, 12, 15, 20};
+    const uint8_t entry_length = lengths[take(&data, &size, 1) % 4U];
+    paygo_keypad keypad;
+    typed model;
+    paygo_light light = {PAYGO_DARK, 0, 0};
+    paygo_colour colour = PAYGO_DARK;
+    uint8_t blinks = 0;
+    uint64_t since_ms = 0;
+    paygo_limit limit;
+    paygo_guard guard = {false, 0};
+    uint64_t held_ms = 0;
+    paygo_gauge gauge = {false, 0};
+    memset(&keypad, 0, sizeof keypad);
+    memset(&model, 0, sizeof model);
+    limit.trip = (int32_t)take(&data, &size, 2);
+    limit.clear = (int32_t)take(&data, &size, 2);
+    limit.trip_ms = (uint32_t)take(&data, &size, 2);
+    limit.clear_ms = (uint32_t)take(&data, &size, 2);
+    while (size > 0) {
+        const uint8_t op = (uint8_t)take(&data, &size, 1);
+        const int32_t mv = (int32_t)take(&data, &size, 2);
+        const int32_t ma = (int32_t)take(&data, &size, 2) - 32768;
+        const uint32_t elapsed_ms = op % 16U == 15 ? UINT32_MAX - op : (uint32_t)take(&data, &size, 2);
+        const char key = op % 16U < 12 ? keys[op % 16U] : 0;
+        check_keypad(&keypad, &model, key, entry_length, elapsed_ms);
+        check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, elapsed_ms);
+        check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
+        check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, elapsed_ms);
+    }
+    return 0;
+}
