@@ -91,6 +91,30 @@ def test_a_device_behind_its_server_is_judged_rightly_after_the_server_used_the_
     assert decode_token(CONFIG, early, DecoderState(40), cache=cache).accepted
 
 
+def test_a_chain_goes_on_from_its_checkpoint() -> None:
+    """T5."""
+    cache = ChainCache()
+    for count in (1000, 1002, 1200, 900):
+        assert generate_token(CONFIG, count, 7, cache=cache) == generate_token(CONFIG, count, 7)
+
+
+@pytest.mark.parametrize("count", [271, 272, 273])
+def test_a_token_at_the_count_of_a_checkpoint_is_already_used(count: int) -> None:
+    """T12, T15: the walk for 402 leaves its checkpoint at 400 - 128."""
+    cache = ChainCache()
+    state = decode_token(CONFIG, token_at(CONFIG, 402, 7), DecoderState(400), cache=cache).state
+    assert decode_token(CONFIG, token_at(CONFIG, count, 7), state, cache=cache).token_type is TokenType.ALREADY_USED
+
+
+def test_no_checkpoint_hides_a_lower_count_that_gives_the_token_too() -> None:
+    """T12: ADD 7 at 306 is SET 7 at 305 with this key, and the token of 433 leaves its checkpoint at 305."""
+    config = DeviceConfig.from_hex("5de70f4aba744b50f26b23f62869ea32", 123456789)
+    cache = ChainCache()
+    generate_token(config, 432, 7, TokenType.SET_TIME, cache=cache)
+    decoded = decode_token(config, token_at(config, 306, 7), DecoderState(300), cache=cache)
+    assert (decoded.token_type, decoded.count) == (TokenType.SET_TIME, 305)
+
+
 def test_a_cache_serves_many_devices_within_its_bounds() -> None:
     cache = ChainCache(64)
     for number in range(200):

@@ -76,6 +76,14 @@ def test_the_printed_starting_code_opens_nothing(value, count):
     assert (decoded.token_type, decoded.reason) == (TokenType.INVALID, Reason.NO_MATCH)
 
 
+@pytest.mark.parametrize("value", [0, 7, 998, 999, 1000])
+def test_the_printed_starting_code_is_no_extended_token_either(value):
+    """T6, T24."""
+    for count in (0, 1, 40):
+        decoded = decode_token(CONFIG, number_at(0, value, model.EXTENDED), DecoderState(count))
+        assert decoded.reason is Reason.NO_MATCH
+
+
 @pytest.mark.parametrize("value", [0, 1, 7, 995, 998])
 @pytest.mark.parametrize("count", [11, 12, 13, 73, 74])
 def test_any_value_above_the_last_count_is_taken_up_to_64_further_on(value, count):
@@ -171,6 +179,18 @@ def test_used_counts_stay_used_when_the_count_moves_on():
     assert [n for n in range(2, 22, 2) if accepts(state, n)] == [18, 20]
 
 
+def test_the_used_counts_reach_as_far_as_the_window_and_no_farther():
+    """T11: 16 counts on one is still known, 34 counts on none; a wider window keeps more."""
+    assert after(DecoderState(1), 4, 20).used_counts == (4, 20)
+    far = after(DecoderState(1), 2, 36)
+    assert far.used_counts == (36,)
+    assert accepts(far, 34)
+    widest = DeviceConfig(KEY, 123456789, older_window=31)
+    late = judge(DecoderState(40, floor=1), 10, config=widest).state
+    assert late.used_counts == (10,)
+    assert judge(late, 10, config=widest).reason is Reason.USED
+
+
 @pytest.mark.parametrize("highest", [20, 21])
 def test_an_older_add_time_token_is_taken_up_to_15_counts_back(highest):
     """T14, T15: 16 counts back is too old."""
@@ -181,10 +201,31 @@ def test_an_older_add_time_token_is_taken_up_to_15_counts_back(highest):
 
 
 @pytest.mark.parametrize(("value", "count"), [(1, 11), (998, 11), (998, 10), (999, 11), (999, 10)])
+def test_the_last_count_is_used_whatever_was_accepted_there(value, count):
+    """T15: also when nothing was, but the unit was provisioned there."""
+    state = judge(DecoderState(1), count, value).state
+    assert judge(state, count, value).reason is Reason.USED
+    assert judge(DecoderState(count), count, value).reason is Reason.USED
+
+
+def test_a_used_token_at_the_end_of_the_window_was_used_before():
+    """T15: 16 counts back, where an unused one is too old."""
+    state = after(DecoderState(1), 4, 20)
+    assert judge(state, 4).reason is Reason.USED
+    assert judge(DecoderState(20, floor=1), 4).reason is Reason.TOO_OLD
+
+
+def test_the_reason_of_a_token_far_below_the_window_is_not_that_it_was_used():
+    """T15: 32 counts and more below one that was."""
+    state = DecoderState(40, 1, (36, 40))
+    assert [judge(state, count).reason for count in (4, 8)] == [Reason.TOO_OLD, Reason.TOO_OLD]
+
+
+@pytest.mark.parametrize(("value", "count"), [(1, 11), (998, 11), (998, 10), (999, 11), (999, 10)])
 def test_a_set_time_unlock_or_sync_voids_older_add_time_tokens(value, count):
     """T17: also when an ADD_TIME token comes in between."""
     state = judge(DecoderState(1), count, value).state
-    assert (state.count, state.floor) == (count, count)
+    assert state == DecoderState(count, count, (count,) if count % 2 == 0 else ())
     for older in (2, 4, 6, 8):
         assert judge(state, older).reason is Reason.OLDER_THAN_SET
     state = after(state, count + 2 - count % 2)
@@ -224,7 +265,8 @@ def test_an_unlock_at_an_even_count_is_not_entered_again_as_an_older_token():
 
 def test_however_old_a_match_is_it_is_used_and_not_invalid():
     """T15."""
-    assert judge(DecoderState(600), 2).token_type is TokenType.ALREADY_USED
+    for state in (DecoderState(600), DecoderState(600, floor=1)):
+        assert judge(state, 2).token_type is TokenType.ALREADY_USED
     assert judge(DecoderState(600), 601, 1).accepted
 
 
@@ -234,7 +276,26 @@ def test_of_two_matches_the_lowest_admitted_one_is_taken():
     token = model.write(model.STANDARD, False, model.encode(config.secret_key, 123456789, model.STANDARD, 51, 30))
     assert decode_token(config, token, DecoderState(40)).count == 49
     assert decode_token(config, token, DecoderState(49)).count == 51
-    assert decode_token(config, token, DecoderState(51)).token_type is TokenType.ALREADY_USED
+    used = decode_token(config, token, DecoderState(51))
+    assert (used.token_type, used.reason, used.count) == (TokenType.ALREADY_USED, Reason.USED, 51), "T15: the highest"
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "count", "aside"),
+    [
+        (model.STANDARD, 15, 6, -1), (model.STANDARD, 298, 4, 1),
+        (model.EXTENDED, 139_626, 3, -1), (model.EXTENDED, 50_406, 1, 1),
+    ],
+)  # fmt: skip
+def test_a_code_beside_those_of_a_token_is_no_match(form, value, count, aside):
+    """T5, T16: the code at this count is the first or last of its thousand, the number a thousand beside it."""
+    code = model.encode(KEY, 123456789, form, 0, value)
+    for _ in range(count):
+        code = model.next_code(KEY, form, code)
+    modulus = model.MODULUS[form]
+    assert code % modulus == (0 if aside < 0 else modulus - 1)
+    number = model.encode(KEY, 123456789, form, count, value) + aside * modulus
+    assert decode_token(CONFIG, model.write(form, False, number), DecoderState(1)).reason is Reason.NO_MATCH
 
 
 @pytest.mark.parametrize(
@@ -293,13 +354,23 @@ def test_four_keys_write_what_they_read(standard, extended):
     [
         (0, 2, TokenType.ADD_TIME), (995, 2, TokenType.ADD_TIME), (1000, 2, TokenType.ADD_TIME),
         (999_999, 3, TokenType.SET_TIME), (998, 3, TokenType.DISABLE_PAYG), (998, 2, TokenType.DISABLE_PAYG),
-        (999, 3, TokenType.COUNTER_SYNC), (999, 2, TokenType.COUNTER_SYNC),
+        (999, 3, TokenType.COUNTER_SYNC), (999, 2, TokenType.COUNTER_SYNC), (1996, 2, TokenType.ADD_TIME),
+        (1997, 3, TokenType.SET_TIME), (1998, 2, TokenType.ADD_TIME), (999_999, 2, TokenType.ADD_TIME),
     ],
 )  # fmt: skip
 def test_extended_tokens_carry_the_manufacturers_values_and_the_same_commands(value, count, token_type):
     """T25: and no days."""
     decoded = decode_token(CONFIG, number_at(count, value, model.EXTENDED), DecoderState(1))
     assert (decoded.token_type, decoded.value, decoded.count, decoded.days) == (token_type, value, count, None)
+
+
+@pytest.mark.parametrize("value", [1998, 1999, 998_998, 999_999])
+def test_an_extended_value_that_ends_like_a_command_is_none(value):
+    """T25: it voids nothing, may come late, and is looked for no farther than others."""
+    assert decode_token(CONFIG, number_at(10, value, model.EXTENDED), DecoderState(1)).state.floor == 1
+    late = DecoderState(20, floor=1)
+    assert decode_token(CONFIG, number_at(18, value, model.EXTENDED), late).accepted
+    assert decode_token(CONFIG, number_at(85, value, model.EXTENDED), late).reason is Reason.NO_MATCH
 
 
 def test_standard_and_extended_tokens_share_their_counts():

@@ -57,6 +57,13 @@ def test_the_published_vectors_of_the_other_written_forms(restricted, extended, 
     assert generate_token(config, 1, 1, extended=extended).digits == digits
 
 
+def test_a_base_begins_again_at_000():
+    """T5: 789 + 210 is 999, 789 + 211 is 000, and nothing is carried."""
+    for value in (210, 211, 995):
+        token = model.encode(CONFIG.secret_key, 123456789, model.STANDARD, 2, value)
+        assert int(generate_token(CONFIG, 1, value).digits) == token
+
+
 def test_next_applied_ten_times():
     """T3. tests/c goes on to 20 000 000."""
     key = ffi.new("paygo_key *", lib.paygo_key_load(CONFIG.secret_key))
@@ -67,10 +74,23 @@ def test_next_applied_ten_times():
 
 
 def test_the_largest_code_has_nine_digits():
-    """T2: the hash of this code folds to 1 000 000 000 exactly, the first number that is reduced."""
+    """T2: the hashes of these codes fold to 999 999 999, and to 1 000 000 000, the first number that is reduced."""
     key = ffi.new("paygo_key *", lib.paygo_key_load(CONFIG.secret_key))
-    assert lib.paygo_chain_next(key, lib.PAYGO_STANDARD, 113227404) == 926258175
-    assert model.next_code(CONFIG.secret_key, model.STANDARD, 113227404) == 926258175
+    for code, following in ((448579445, 999999999), (113227404, 926258175)):
+        assert lib.paygo_chain_next(key, lib.PAYGO_STANDARD, code) == following
+        assert model.next_code(CONFIG.secret_key, model.STANDARD, code) == following
+
+
+def test_an_extended_code_is_hashed_and_reduced_in_all_its_digits():
+    """T24: one hash in eleven is above 999 999 999 999."""
+    key = ffi.new("paygo_key *", lib.paygo_key_load(CONFIG.secret_key))
+    code, reduced = 123456789, 0
+    for _ in range(60):
+        following = lib.paygo_chain_next(key, lib.PAYGO_EXTENDED, code)
+        assert following == model.next_code(CONFIG.secret_key, model.EXTENDED, code)
+        reduced += model.siphash24(CONFIG.secret_key, code.to_bytes(8, "big")) >> 24 > 999_999_999_999
+        code = following
+    assert reduced
 
 
 def test_the_hash_is_siphash_2_4():
@@ -144,6 +164,12 @@ def test_days_round_half_up_to_units(days, divider, units):
     assert generate_token(config, 1, days=days) == generate_token(config, 1, units)
 
 
+@pytest.mark.parametrize(("value", "extended"), [(995, False), (995, True), (1000, True), (999_999, True)])
+def test_the_largest_values_are_issued(value, extended):
+    """T7, T25."""
+    assert generate_token(CONFIG, 1, value, extended=extended).value == value
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100, 101, 32_767, 32_768, 65_532])
 def test_the_new_count_is_the_next_of_the_types_parity(count):
     """T10."""
@@ -196,6 +222,22 @@ def test_a_collision_is_seen_as_far_as_80_counts_and_no_farther(key, low, high, 
     tokens = {model.encode(config.secret_key, 123456789, model.STANDARD, n, value) for n in (low, high)}
     assert len(tokens) == 1
     assert collides(config, low, value) == collides(config, high, value) == (high - low <= 80)
+
+
+def test_extended_tokens_collide_too():
+    """T18, T25: the value 1971 has the same digits at 11 and at 34."""
+    tokens = [model.encode(CONFIG.secret_key, 123456789, model.EXTENDED, count, 1971) for count in (11, 34)]
+    assert tokens[0] == tokens[1]
+    assert [collides(CONFIG, count, 1971, extended=True) for count in (11, 34, 12)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("starting_code", "count"), [(18_715, 2), (2_051_376, 80), (986_183, 81)])
+def test_a_token_that_is_the_starting_code_with_a_base_is_not_issued(starting_code, count):
+    """T18: a collision with count 0, which 81 counts on is one no longer."""
+    config = DeviceConfig.from_hex(HEX, starting_code)
+    at_0 = model.encode(config.secret_key, starting_code, model.STANDARD, 0, 7)
+    assert model.encode(config.secret_key, starting_code, model.STANDARD, count, 7) == at_0
+    assert collides(config, count, 7) == (count <= 80)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_set_time_token_replaces_what_is_left():
     assert not unit.active
 
 
+def test_a_set_time_token_counts_from_now():
+    """T27: on a unit without credit, and on one with some."""
+    unit = PaygUnit(CONFIG)
+    assert unit.enter(token_at(3, 5), 9 * DAY).seconds_left == 5 * DAY
+    assert unit.enter(token_at(5, 2), 10 * DAY).seconds_left == 2 * DAY
+
+
 def test_a_set_time_token_puts_an_unlocked_unit_back_on_payg():
     """T27."""
     unit = PaygUnit(CONFIG)
@@ -111,6 +118,14 @@ def test_a_sync_moves_the_count_and_the_floor_and_nothing_else(count):
     assert (unit.state.count, unit.state.floor) == (count, count)
 
 
+def test_a_sync_leaves_an_unlocked_unit_unlocked():
+    """T30."""
+    unit = PaygUnit(CONFIG)
+    unit.enter(token_at(3, 998), 0)
+    assert unit.enter(token_at(101, 999), 0).token_type is TokenType.COUNTER_SYNC
+    assert unit.unlocked
+
+
 def test_the_divider_makes_days_of_units_and_drops_the_fraction_of_a_second():
     """T7, T26, T27."""
     unit = PaygUnit(DeviceConfig(KEY, 123456789, time_divider=7))
@@ -124,6 +139,7 @@ def test_the_largest_credit_of_every_count_adds_up_without_overflow():
     for count in range(2, 122, 2):
         answer = unit.enter(token_at(count, 995), 0)
     assert answer.seconds_left == 60 * 995 * DAY > 2**32
+    assert PaygUnit.from_bytes(CONFIG, unit.to_bytes()).seconds_left == 60 * 995 * DAY
     stored = bytearray(unit.to_bytes())
     stored[20:28] = (32_766 * 995 * DAY).to_bytes(8, "little")
     unit = PaygUnit.from_bytes(CONFIG, bytes(stored))
@@ -145,6 +161,12 @@ def test_the_waits_double_up_to_512_minutes(strict, minutes):
     for expected in minutes:
         assert unit.enter(WRONG, now).wait_seconds == expected * 60
         now += expected * 60
+
+
+def test_a_wait_begins_at_its_entry_however_long_ago_the_last_one_was():
+    """T32."""
+    unit, now = after_wrong_entries(3)
+    assert unit.enter(WRONG, now + 7 * DAY).wait_seconds == 240
 
 
 def test_300_wrong_entries_in_a_row_still_wait_512_minutes():
@@ -185,6 +207,15 @@ def test_an_entry_during_the_wait_is_not_looked_at():
     assert unit.enter(token_at(2, 7), now + 120).reason is Reason.ACCEPTED
 
 
+def test_what_is_no_entry_is_none_during_a_wait_either():
+    """T22, T35: it is told what is wrong with it, and how long the wait is."""
+    unit, now = after_wrong_entries(3)
+    for text, reason in (("1234", Reason.LENGTH), ("12345678a", Reason.DIGITS)):
+        answer = unit.enter(text, now + 50)
+        assert (answer.token_type, answer.reason, answer.wait_seconds) == (TokenType.INVALID, reason, 70)
+    assert (unit.wrong_entries, unit.wait_left) == (3, 70)
+
+
 def test_the_wait_survives_a_power_cut_unshortened():
     """T36: also when the clock wakes up ahead."""
     unit, now = after_wrong_entries(4)
@@ -217,6 +248,23 @@ def test_a_clock_stored_ahead_costs_credit_and_gains_none():
     unit = PaygUnit(CONFIG)
     unit.enter(token_at(2, 1), 0)
     assert PaygUnit.from_bytes(CONFIG, unit.to_bytes(ahead=300)).seconds_left == DAY - 300
+
+
+def test_a_clock_stored_ahead_of_the_last_credit_leaves_none():
+    """T36: the credit ends during the minutes ahead."""
+    unit = PaygUnit(CONFIG)
+    unit.enter(token_at(2, 1), 0)
+    unit.tick(DAY - 100)
+    woken = PaygUnit.from_bytes(CONFIG, unit.to_bytes(ahead=300))
+    assert (woken.seconds_left, woken.active) == (0, False)
+
+
+def test_what_was_used_stays_used_through_a_power_cut():
+    """T36, T11: to the end of the window."""
+    unit = PaygUnit(CONFIG)
+    for count in (4, 20):
+        unit.enter(token_at(count, 1), 0)
+    assert PaygUnit.from_bytes(CONFIG, unit.to_bytes()).state == DecoderState(20, 1, (4, 20))
 
 
 @pytest.mark.parametrize(
