@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.csv_rows import RowProblem
 from paygo_core.device_list import read_device_list, write_quarantine
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import Token, TokenType
 
 if TYPE_CHECKING:
-    from paygo_core.registry import RegisteredDevice, Registry
+    from paygo_core.registry import RegisteredDevice
 
 _SHOWN_TOKENS = 20
 _STATE_WIDTH = len("provisioned")
-
-registry_option = click.option(
-    "--registry",
-    "registry_path",
-    metavar="FILE",
-    envvar="PAYGO_REGISTRY",
-    default="paygo.db",
-    show_default=True,
-    show_envvar=True,
-    help="The registry, a SQLite file.",
-)
 
 
 def _days(text: str) -> Decimal:
@@ -37,12 +28,6 @@ def _days(text: str) -> Decimal:
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) is None:
         raise click.BadParameter("a number of days is 0 or more, such as 7 or 0.5")
     return Decimal(text)
-
-
-def _open(path: str, create: bool = False) -> Registry:
-    from paygo_core.registry import Registry
-
-    return Registry.open(path, create)
 
 
 @click.group()
@@ -59,7 +44,7 @@ def device() -> None:
 
 @device.command("import")
 @click.argument("file", type=click.Path())
-@registry_option
+@registry_options
 @output_options
 def import_(file: str, registry_path: str, as_json: bool) -> int:
     """Take the devices of a device list (CSV) into the registry.
@@ -73,7 +58,7 @@ def import_(file: str, registry_path: str, as_json: bool) -> int:
       paygo device import --registry fleet.db devices.csv
     """
     listed = read_device_list(file)
-    with _open(registry_path, create=True) as registry:
+    with open_registry(registry_path, create=True) as registry:
         result = registry.import_devices(listed.devices)
     conflicts = {conflict.serial: conflict for conflict in result.conflicts}
     problems = listed.problems + [
@@ -96,7 +81,7 @@ def import_(file: str, registry_path: str, as_json: bool) -> int:
 
 
 @device.command("list")
-@registry_option
+@registry_options
 @output_options
 def list_(registry_path: str, as_json: bool) -> None:
     """List the devices with state, count and model.
@@ -105,37 +90,31 @@ def list_(registry_path: str, as_json: bool) -> None:
       paygo device list
       paygo device list --json | jq -r .serial
     """
-    with _open(registry_path) as registry:
+    with open_registry(registry_path) as registry:
         if not as_json:
             click.echo(f"{'serial':<20} {'state':<{_STATE_WIDTH}} {'count':>5} model")
         for entry in registry.entries():
-            unit = entry.device
             if as_json:
                 emit(_facts(entry))
             else:
-                model = f"{unit.hardware_model} {unit.version}".strip()
-                click.echo(f"{unit.serial:<20} {entry.state:<{_STATE_WIDTH}} {unit.count:>5} {model}".rstrip())
+                model = f"{entry.hardware_model} {entry.version}".strip()
+                count = entry.count if entry.takes_tokens else "-"
+                click.echo(f"{entry.serial:<20} {entry.state:<{_STATE_WIDTH}} {count:>5} {model}".rstrip())
 
 
 def _facts(entry: RegisteredDevice) -> dict[str, Any]:
-    unit = entry.device
-    return {
-        "serial": unit.serial,
-        "state": entry.state,
-        "count": unit.count,
-        "starting_code": unit.config.starting_code,
-        "time_divider": unit.config.time_divider,
-        "restricted_digit_set": unit.config.restricted_digit_set,
-        "hardware_model": unit.hardware_model,
-        "version": unit.version,
-        "created_at": entry.created_at.isoformat(),
-        "updated_at": entry.updated_at.isoformat(),
-    }
+    facts = asdict(entry)
+    for name in ("created_at", "updated_at"):
+        facts[name] = facts[name].isoformat()
+    if not entry.takes_tokens:
+        for name in ("count", "starting_code", "time_divider", "restricted_digit_set"):
+            del facts[name]
+    return facts
 
 
 @device.command()
 @click.argument("serial")
-@registry_option
+@registry_options
 @output_options
 def show(serial: str, registry_path: str, as_json: bool) -> None:
     """Show a device: its state, its last count and the tokens issued for it.
@@ -145,7 +124,7 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
     \b
       paygo device show SLT220000001
     """
-    with _open(registry_path) as registry:
+    with open_registry(registry_path) as registry:
         entry, issued = registry.entry(serial), registry.tokens(serial)
     facts = _facts(entry)
     if as_json:
@@ -165,9 +144,36 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
     which = f", the last {_SHOWN_TOKENS}" if len(issued) > _SHOWN_TOKENS else ""
     click.echo(f"{'tokens issued:':<21} {len(issued)}{which}")
     for one in issued[-_SHOWN_TOKENS:]:
-        effect = _effect(one.token, entry.device.config.time_divider, one.extended)
+        effect = _effect(one.token, entry.time_divider, one.extended)
         who = f" by {one.issued_by}" if one.issued_by else ""
         click.echo(f"  {one.issued_at:%Y-%m-%d %H:%M} {one.token.grouped()}  {effect} ({one.reason}{who})")
+
+
+@device.command()
+@click.option("--new", "new_file", metavar="FILE", help="First line: the new passphrase; - is standard input.")
+@click.option("--remove", is_flag=True, help="Store the keys plain.")
+@registry_options
+@output_options
+def passphrase(*, new_file: str | None, remove: bool, registry_path: str, as_json: bool) -> None:
+    """Encrypt the registry's keys, change the passphrase, or store them plain.
+
+    Every key is encrypted anew, in one transaction. The present passphrase comes from --passphrase-file, or from
+    PAYGO_PASSPHRASE. Without its passphrase an encrypted registry issues no token, and nobody can recover it: keep it
+    apart from the registry's copies.
+
+    \b
+      paygo device passphrase --new new.txt
+      paygo device passphrase --passphrase-file old.txt --new new.txt
+    """
+    if (new_file is None) is not remove:
+        raise click.UsageError("give one of --new and --remove")
+    new = None if new_file is None else read_passphrase(new_file)
+    with open_registry(registry_path) as registry:
+        keys = registry.change_passphrase(new)
+    if as_json:
+        emit({"keys": keys, "encrypted": new is not None})
+    else:
+        click.echo(f"{keys} key{'' if keys == 1 else 's'} {'stored plain' if new is None else 'encrypted'}")
 
 
 def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,7 +201,7 @@ def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--by", "issued_by", default="", metavar="NAME", help="Who issues it, for the record.")
 @click.option("--dry-run", is_flag=True, help="Show what would be issued; record nothing.")
-@registry_option
+@registry_options
 @output_options
 def token(
     serial: str,
@@ -230,7 +236,7 @@ def token(
     if units and (amount is None or amount != int(amount)):
         raise click.UsageError("--units goes with --add or --set and a whole number")
     kinds = {"--add": TokenType.ADD_TIME, "--unlock": TokenType.DISABLE_PAYG, "--sync": TokenType.COUNTER_SYNC}
-    with _open(registry_path) as registry:
+    with open_registry(registry_path) as registry:
         config = registry.device(serial).config
         issued = registry.issue(
             serial,

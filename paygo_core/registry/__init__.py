@@ -1,17 +1,20 @@
 """Which devices exist, their keys and their counts."""
 
 from paygo_core.registry.issuing import next_token
-from paygo_core.registry.schema import ISSUE_REASONS, STATES, IssueReason, State
-from paygo_core.registry.store import Conflict, ImportResult, IssuedToken, RegisteredDevice, Registry
+from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
+from paygo_core.registry.store import Conflict, ImportResult, IssuedToken, Note, RegisteredDevice, Registry
 from paygo_core.registry.trouble import RegistryUnavailableError
 
 __all__ = [
     "ISSUE_REASONS",
+    "NOTE_KINDS",
     "STATES",
     "Conflict",
     "ImportResult",
     "IssueReason",
     "IssuedToken",
+    "Note",
+    "NoteKind",
     "RegisteredDevice",
     "Registry",
     "RegistryUnavailableError",

@@ -1,55 +1,81 @@
-"""The registry itself: devices and issued tokens in one SQLite file.
+"""The registry itself: devices and issued tokens, in one SQLite file or in PostgreSQL.
 
-A token is returned only after its count is durable, and writers take the file's write lock before they read a count,
-so that two processes never issue the same count.
+A token is returned only after its count is durable, and writers take the file's write lock, or in PostgreSQL the
+device's row lock, before they read a count, so that two processes never issue the same count.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import insert, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from paygo_core._version import __version__
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
-from paygo_core.registry.engine import open_engine, writing
+from paygo_core.registry.engine import compact, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_token
+from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
+from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
     ISSUE_REASONS,
-    SCHEMA_VERSION,
+    NOTE_KINDS,
     STATES,
-    Base,
     DeviceRow,
     IssueReason,
     MetaRow,
+    NoteKind,
+    NoteRow,
     State,
     TokenRow,
     new_device_values,
     utc_now,
 )
 from paygo_core.registry.trouble import explained
-from paygo_core.tokens import Days, Token, TokenType
+from paygo_core.tokens import Days, DeviceConfig, Token, TokenType
 
 _PAGE = 500
+_ENCRYPTION = "encryption"
 
 
 @dataclass(frozen=True)
 class RegisteredDevice:
-    """A device with what the registry knows besides. Times are aware UTC."""
+    """What the registry knows of a device but for its key. count: the last used. Times are aware UTC.
 
-    device: Device
+    takes_tokens: False for a device without a key, such as a plain charger, whose output the bridge switches.
+    """
+
+    serial: str
     state: State
+    count: int
+    starting_code: int
+    time_divider: int
+    restricted_digit_set: bool
+    hardware_model: str
+    version: str
+    takes_tokens: bool
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that happened to a device. noted_at is aware UTC."""
+
+    kind: NoteKind
+    text: str
+    noted_by: str
+    noted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -91,22 +117,38 @@ class Registry:
     threads, and from several processes on the same file (not on a network file system).
     """
 
-    def __init__(self, path: str, engine: Engine) -> None:
+    def __init__(self, path: str, engine: Engine, passphrase: Passphrase | None = None) -> None:
         self._path = path
         self._engine = engine
         self._writing = writing(engine)
+        self._passphrase = passphrase
+        self._box = KeyBox()
+        self._opening = threading.Lock()
+        self._ready = False
 
     @classmethod
     def open(
-        cls, place: str | os.PathLike[str] = "paygo.db", create: bool = True, *, busy_seconds: float = 30.0
+        cls,
+        place: str | os.PathLike[str] = "paygo.db",
+        create: bool = True,
+        *,
+        passphrase: Passphrase | None = None,
+        busy_seconds: float = 30.0,
     ) -> Registry:
-        """The registry in a file, given as path or as `sqlite:///path`. A new one is made with mode 0600.
+        """The registry in a file (a path, or `sqlite:///path`), or in PostgreSQL (`postgresql://user@host/name`).
 
-        create: make it when it is not there; else that is a PaygoError. busy_seconds: how long to wait for another
-        program's transaction.
+        A new file is made with mode 0600; an older schema is brought up to date. create: make it when it is not there;
+        else that is a PaygoError. passphrase: a text, or a function that is called when an encrypted key is needed for
+        the first time. A new registry opened with a text encrypts its keys from the start. busy_seconds: how long to
+        wait for another program's transaction.
         """
-        registry = cls(*open_engine(place, create, busy_seconds))
-        registry._ensure_schema(create)
+        registry = cls(*open_engine(place, create, busy_seconds), passphrase)
+        try:
+            registry._ensure_schema(create)
+            registry._ready = True
+        except BaseException:
+            registry.close()
+            raise
         return registry
 
     def __enter__(self) -> Registry:
@@ -124,35 +166,82 @@ class Registry:
 
     @contextmanager
     def _transaction(self, write: bool = False) -> Iterator[Session]:
+        if write and self._ready and callable(self._passphrase):  # nobody shall wait for a lock while somebody types
+            with self._transaction() as session:
+                self._keys(session)
         engine = self._writing if write else self._engine
         with explained(self._path), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def _ensure_schema(self, create: bool) -> None:
         with self._transaction() as session:
-            found = self._has_schema(session)
-        if found:
+            found = schema_version(session.connection(), self._path)
+        if found == NEWEST:
             return
-        if not create:
+        if found is None and not create:
             raise PaygoError(f"{self._path}: the file holds no registry", "import a device list to make one")
         with self._transaction(write=True) as session:
-            if not self._has_schema(session):  # another process may have been faster
-                Base.metadata.create_all(session.connection())
-                session.add(MetaRow(name="schema_version", value=str(SCHEMA_VERSION)))
+            lock_registry(session)
+            found = schema_version(session.connection(), self._path)  # another process may have been faster
+            if found != NEWEST:
+                bring_up_to_date(session.connection(), found)
+            if found is None:
+                session.add(MetaRow(name="made_by", value=f"paygo {__version__}"))
+                if isinstance(self._passphrase, str):
+                    session.add(MetaRow(name=_ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
 
-    def _has_schema(self, session: Session) -> bool:
-        tables = inspect(session.connection()).get_table_names()
-        if not tables:
-            return False
-        row = session.get(MetaRow, "schema_version") if MetaRow.__tablename__ in tables else None
-        if row is None:
-            raise PaygoError(f"{self._path}: a database, but not a registry", "name a registry, or a new file")
-        if row.value != str(SCHEMA_VERSION):
-            raise PaygoError(
-                f"{self._path}: the registry has schema version {row.value}, this program knows {SCHEMA_VERSION}",
-                "use the newer version of this program that wrote it",
-            )
-        return True
+    def _keys(self, session: Session) -> KeyBox:
+        """How keys are read and written now: another process may have changed it since the last transaction."""
+        row = session.get(MetaRow, _ENCRYPTION)
+        parameters = "" if row is None else row.value
+        with self._opening:
+            if parameters != self._box.parameters:
+                if parameters:
+                    self._passphrase = ask(self._passphrase)
+                self._box = KeyBox.of(parameters, ask(self._passphrase)) if parameters else KeyBox()
+            return self._box
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the keys are encrypted at rest."""
+        with self._transaction() as session:
+            return session.get(MetaRow, _ENCRYPTION) is not None
+
+    def change_passphrase(self, new: str | None) -> int:
+        """Encrypts every key anew, under another passphrase, or stores them plain when `new` is None.
+
+        One transaction; returns how many keys there are. What SQLite kept of the old ones is overwritten. Needs the
+        present passphrase when there is one.
+        """
+        if new == "":
+            raise PaygoError("an empty passphrase protects nothing", "give None to store the keys plain")
+        box = KeyBox() if new is None else KeyBox.new(new)
+        changed = 0
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            old = self._keys(session)
+            last = 0
+            query = select(DeviceRow).order_by(DeviceRow.id).limit(_PAGE)
+            while page := list(session.scalars(query.where(DeviceRow.id > last))):
+                last = page[-1].id
+                for device in page:
+                    if device.key_format != NO_KEY:
+                        key = old.unseal(device.serial, device.key_format, device.key_blob)
+                        device.key_format, device.key_blob = box.seal(device.serial, key)
+                        changed += 1
+                session.flush()
+                session.expunge_all()
+            row = session.get(MetaRow, _ENCRYPTION)
+            if row is not None:
+                session.delete(row)
+                session.flush()
+            if box.parameters:
+                session.add(MetaRow(name=_ENCRYPTION, value=box.parameters))
+        with self._opening:
+            self._passphrase, self._box = new, box
+        with explained(self._path):
+            compact(self._engine)
+        return changed
 
     def add(self, device: Device) -> bool:
         """Adds a device; False when it is there already. Raises PaygoError when it is there with other data."""
@@ -171,17 +260,21 @@ class Registry:
         conflicts: list[Conflict] = []
         remaining = iter(devices)
         with self._transaction(write=True) as session:
+            lock_registry(session)
+            keys = self._keys(session)
             while chunk := list(islice(remaining, _PAGE)):
                 rows = session.scalars(select(DeviceRow).where(DeviceRow.serial.in_([d.serial for d in chunk])))
-                known = {row.serial: row.device() for row in rows}
+                known: dict[str, Device | None] = {row.serial: _device_of(row, keys) for row in rows}
                 new: list[dict[str, Any]] = []
                 for device in chunk:
                     old = known.get(device.serial)
-                    if old is None:
+                    if device.serial not in known:
                         _checked_text("hardware model", device.hardware_model)
                         _checked_text("version", device.version)
                         known[device.serial] = device
-                        new.append(new_device_values(device))
+                        new.append(new_device_values(device, keys))
+                    elif old is None:
+                        conflicts.append(Conflict(device.serial, ("no key",)))
                     elif differs := _differences(old, device):
                         conflicts.append(Conflict(device.serial, differs))
                     else:
@@ -191,38 +284,66 @@ class Registry:
                 added += len(new)
         return ImportResult(added, unchanged, conflicts)
 
+    def add_plain(self, serial: str, hardware_model: str = "", version: str = "") -> bool:
+        """Adds a device that takes no tokens, and needs no key; False when it is there already.
+
+        Raises PaygoError when a device with a key has this serial, or for texts that cannot be used.
+        """
+        _checked_text("hardware model", hardware_model)
+        _checked_text("version", version)
+        template = Device(serial, DeviceConfig(bytes(16), 1), 0, hardware_model, version)
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            row = session.scalars(select(DeviceRow).where(DeviceRow.serial == serial)).first()
+            if row is None:
+                values = new_device_values(template, KeyBox())
+                session.add(DeviceRow(**{**values, "key_format": NO_KEY, "key_blob": None}))
+            elif row.key_format != NO_KEY:
+                raise PaygoError(f"the registry holds {serial} with a key", "nothing is ever overwritten")
+        return row is None
+
     def device(self, serial: str) -> Device:
-        """The device with its present count. Raises PaygoError, with the nearest serial, when there is none."""
-        return self.entry(serial).device
+        """The device with its key and present count. Raises PaygoError, with the nearest serial, when there is none."""
+        with self._transaction() as session:
+            return _row(session, serial).device(self._keys(session))
 
     def entry(self, serial: str) -> RegisteredDevice:
-        """The device with its state and times. Raises as `device`."""
+        """What is known of a device but for its key. Raises as `device`; needs no passphrase."""
         with self._transaction() as session:
             return _entry(_row(session, serial))
 
     def devices(self) -> Iterator[Device]:
-        """All devices by serial. Other methods may be called, and devices added, on the way."""
-        return (entry.device for entry in self.entries())
+        """All devices that take tokens, by serial. Other methods may be called, and devices added, on the way."""
+        for page in self._pages():
+            with self._transaction() as session:
+                keys = self._keys(session)
+            for row in page:
+                if row.key_format != NO_KEY:
+                    yield row.device(keys)
 
     def entries(self) -> Iterator[RegisteredDevice]:
-        """All devices by serial, with states and times."""
-        # In pages: a reader that keeps its transaction open would lock out the writers.
+        """All devices by serial, without keys; needs no passphrase."""
+        for page in self._pages():
+            yield from map(_entry, page)
+
+    def _pages(self) -> Iterator[list[DeviceRow]]:
+        """In pages: a reader that keeps its transaction open would lock out the writers."""
         last = ""
         while True:
             with self._transaction() as session:
                 query = select(DeviceRow).where(DeviceRow.serial > last).order_by(DeviceRow.serial).limit(_PAGE)
-                page = [_entry(row) for row in session.scalars(query)]
-            yield from page
+                page = list(session.scalars(query))
+            yield page
             if len(page) < _PAGE:
                 return
-            last = page[-1].device.serial
+            last = page[-1].serial
 
     def set_state(self, serial: str, state: State) -> None:
         """Notes where the device is in its life. Raises PaygoError for a serial or a state that there is not."""
         if state not in STATES:
             raise PaygoError(f"{state!r} is not a state", f"states are {', '.join(STATES)}")
         with self._transaction(write=True) as session:
-            row = _row(session, serial)
+            row = _row(session, serial, lock=True)
             row.state, row.updated_at = state, utc_now()
 
     def issue(
@@ -247,8 +368,9 @@ class Registry:
             raise PaygoError(f"{reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
         _checked_text("issued by", issued_by)
         with self._transaction(write=not dry_run) as session:
-            row = _row(session, serial)
-            token = next_token(row.device(), token_type, value=value, days=days, extended=extended)
+            row = _row(session, serial, lock=not dry_run)
+            device = row.device(self._keys(session))
+            token = next_token(device, token_type, value=value, days=days, extended=extended)
             if not dry_run:
                 row.count, row.updated_at = token.count, utc_now()
                 session.add(
@@ -266,6 +388,23 @@ class Registry:
                 )
         return token
 
+    def add_note(self, serial: str, text: str, kind: NoteKind = "note", noted_by: str = "") -> None:
+        """Records something about a device. Raises PaygoError for an unknown serial, kind, or text of no one line."""
+        if kind not in NOTE_KINDS:
+            raise PaygoError(f"{kind!r} is not a kind of note", f"kinds are {', '.join(NOTE_KINDS)}")
+        _checked_text("note", text)
+        _checked_text("noted by", noted_by)
+        with self._transaction(write=True) as session:
+            row = _row(session, serial)
+            session.add(NoteRow(device_id=row.id, kind=kind, text=text, noted_by=noted_by, noted_at=utc_now()))
+
+    def notes(self, serial: str) -> list[Note]:
+        """What happened to a device, in order. Raises PaygoError when there is no such device."""
+        with self._transaction() as session:
+            query = select(NoteRow).where(NoteRow.device_id == _row(session, serial).id).order_by(NoteRow.id)
+            rows = session.scalars(query)
+            return [Note(cast(NoteKind, row.kind), row.text, row.noted_by, row.noted_at) for row in rows]
+
     def tokens(self, serial: str) -> list[IssuedToken]:
         """The tokens issued for a device, by count. Raises PaygoError when there is no such device."""
         with self._transaction() as session:
@@ -273,9 +412,11 @@ class Registry:
             return [_issued(row) for row in session.scalars(query)]
 
 
-def _row(session: Session, serial: str) -> DeviceRow:
+def _row(session: Session, serial: str, lock: bool = False) -> DeviceRow:
+    """The row of a device. lock: against other writers, where they do not wait for each other anyway."""
     sane = len(serial) <= 64 and serial.isprintable()
-    row = session.scalars(select(DeviceRow).where(DeviceRow.serial == serial)).first() if sane else None
+    query = select(DeviceRow).where(DeviceRow.serial == serial)
+    row = session.scalars(query.with_for_update() if lock else query).first() if sane else None
     if row is None:
         nearest = _nearest(session, serial) if sane else None
         hint = f"did you mean {nearest}?" if nearest else "list the devices to see the serials"
@@ -302,7 +443,23 @@ def _checked_text(name: str, text: str) -> None:
 
 def _entry(row: DeviceRow) -> RegisteredDevice:
     state: Any = row.state  # CHECKed by the database
-    return RegisteredDevice(row.device(), state, row.created_at, row.updated_at)
+    return RegisteredDevice(
+        row.serial,
+        state,
+        row.count,
+        row.starting_code,
+        row.time_divider,
+        row.restricted_digit_set,
+        row.hardware_model,
+        row.version,
+        row.key_format != NO_KEY,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _device_of(row: DeviceRow, keys: KeyBox) -> Device | None:
+    return None if row.key_format == NO_KEY else row.device(keys)
 
 
 def _issued(row: TokenRow) -> IssuedToken:

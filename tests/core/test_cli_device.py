@@ -247,7 +247,9 @@ def test_exit_statuses(stocked, arguments, status):
 
 def test_a_locked_registry_is_blocked(stocked, monkeypatch):
     opened = Registry.open
-    monkeypatch.setattr(Registry, "open", lambda path, create: opened(path, create, busy_seconds=0))
+    monkeypatch.setattr(
+        Registry, "open", lambda path, create, **options: opened(path, create, busy_seconds=0, **options)
+    )
     other = sqlite3.connect("paygo.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -402,8 +402,8 @@ class TestTheFile:
         assert sql(path, "SELECT name FROM sqlite_master") == [("songs",)]
 
     def test_a_newer_registry_is_left_to_newer_programs(self, registry, path):
-        sql(path, "UPDATE registry_meta SET value = '2'")
-        with pytest.raises(PaygoError, match="schema version 2, this program knows 1"):
+        sql(path, "UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(PaygoError, match="schema version 9999, this program knows 0002"):
             Registry.open(path)
 
     def test_a_key_in_another_format_is_left_to_newer_programs(self, registry, path):
