@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,20 +35,24 @@ def postgresql_server() -> Iterator[str]:
     owner = {"user": OWNER} if os.getuid() == 0 else {}
     name = OWNER if owner else subprocess.check_output(["id", "-un"], text=True).strip()
 
-    def run(*words: str | Path) -> None:
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=scratch, **owner)
-
     try:
         if owner:
             shutil.chown(scratch, OWNER)
         data = scratch / "data"
-        run(binaries / "initdb", "-D", data, "-A", "trust", "-U", name, "--no-sync")
-        options = f"-c listen_addresses='' -k {scratch}"
-        control = [binaries / "pg_ctl", "-D", data, "-l", scratch / "log", "-w"]
-        run(*control, "-o", options, "start")
-        try:
-            yield f"postgresql://{name}@/postgres?host={scratch}"
-        finally:
-            run(*control, "-m", "immediate", "stop")
+        words = [binaries / "initdb", "-D", data, "-A", "trust", "-U", name, "--no-sync"]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=scratch, **owner)
+        words = [binaries / "postgres", "-D", data, "-k", scratch, "-c", "listen_addresses="]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, cwd=scratch, **owner) as server:
+            assert server.stderr is not None
+            try:
+                while b"ready to accept connections" not in server.stderr.readline():
+                    assert server.poll() is None, "PostgreSQL did not start"
+                rest = threading.Thread(target=server.stderr.read)
+                rest.start()
+                yield f"postgresql://{name}@/postgres?host={scratch}"
+            finally:
+                server.send_signal(signal.SIGQUIT)  # at once
+                server.wait(30)
+            rest.join()
     finally:
         shutil.rmtree(scratch)
