@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.csv_rows import RowProblem
 from paygo_core.device_list import read_device_list, write_quarantine
+from paygo_core.errors import PaygoError
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import Token, TokenType
 
@@ -176,9 +178,15 @@ def passphrase(*, new_file: str | None, remove: bool, registry_path: str, as_jso
         click.echo(f"{keys} key{'' if keys == 1 else 's'} {'stored plain' if new is None else 'encrypted'}")
 
 
-def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
+def _one_of_six(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--sync", is_flag=True, help="Move the unit's count forward to the registry's."),
+        click.option(
+            "--until",
+            type=click.DateTime(["%Y-%m-%d"]),
+            metavar="DATE",
+            help="Set the time left to the end of DATE, UTC.",
+        ),
         click.option("--lock", is_flag=True, help="Switch the unit off now; the same as --set 0."),
         click.option("--unlock", is_flag=True, help="Switch the unit on for ever: it is paid."),
         click.option("--set", "set_", type=_days, metavar="DAYS", help="Set the time left, from when it is entered."),
@@ -190,8 +198,9 @@ def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @device.command()
 @click.argument("serial")
-@_one_of_five
+@_one_of_six
 @click.option("--units", is_flag=True, help="The number of --add or --set is raw units instead of days.")
+@click.option("--behind", is_flag=True, help="With --sync: the registry may be behind the unit; go 98 counts ahead.")
 @click.option(
     "--reason",
     type=click.Choice(["payment", "bonus", "manual", "test"]),
@@ -208,9 +217,11 @@ def token(
     *,
     add: Decimal | None,
     set_: Decimal | None,
+    until: datetime | None,
     unlock: bool,
     lock: bool,
     sync: bool,
+    behind: bool,
     units: bool,
     reason: Any,
     issued_by: str,
@@ -221,38 +232,91 @@ def token(
     """Issue the next token of a device.
 
     Its count is recorded before the token is shown, so a count is never used twice, whatever happens. The serial and
-    what the token does are said first, on standard error; the digits alone go to standard output.
+    what the token does are said first, on standard error; the digits alone go to standard output. Time for which one
+    token is too small comes as several, to be entered in their order.
+
+    A payment is added: that keeps what is left, and the token may be entered late. Setting replaces what is left and
+    voids older tokens that were not entered: for corrections, a first activation, a new contract.
 
     \b
       paygo device token SLT220000001 --add 7
       paygo device token SLT220000001 --set 0.5 --reason bonus --by amina
+      paygo device token SLT220000001 --until 2026-12-31
     """
-    given = {"--add": add is not None, "--set": set_ is not None, "--unlock": unlock, "--lock": lock, "--sync": sync}
+    given = {"--add": add is not None, "--set": set_ is not None, "--until": until is not None}
+    given |= {"--unlock": unlock, "--lock": lock, "--sync": sync}
     chosen = [name for name, used in given.items() if used]
     if len(chosen) != 1:
         what = f"not {' and '.join(chosen)}" if chosen else "to say what the token does"
-        raise click.UsageError(f"give one of --add, --set, --unlock, --lock and --sync, {what}")
+        raise click.UsageError(f"give one of --add, --set, --until, --unlock, --lock and --sync, {what}")
     amount = add if add is not None else set_
     if units and (amount is None or amount != int(amount)):
         raise click.UsageError("--units goes with --add or --set and a whole number")
-    kinds = {"--add": TokenType.ADD_TIME, "--unlock": TokenType.DISABLE_PAYG, "--sync": TokenType.COUNTER_SYNC}
+    if behind and not sync:
+        raise click.UsageError("--behind goes with --sync")
+    record: dict[str, Any] = {"reason": reason, "issued_by": issued_by, "dry_run": dry_run}
     with open_registry(registry_path) as registry:
-        config = registry.device(serial).config
-        issued = registry.issue(
-            serial,
-            kinds.get(chosen[0], TokenType.SET_TIME),
-            value=0 if lock else int(amount) if units and amount is not None else None,
-            days=None if lock or units else amount,
-            reason=reason,
-            issued_by=issued_by,
-            dry_run=dry_run,
-        )
-    effect = _effect(issued, config.time_divider)
-    note(f"{serial}: {effect}{' (dry run: not recorded, not to be handed out)' if dry_run else ''}")
+        divider = registry.entry(serial).time_divider
+        if sync:
+            tokens = [registry.issue_sync(serial, behind=behind, **record)]
+        elif unlock:
+            tokens = [registry.issue(serial, TokenType.DISABLE_PAYG, **record)]
+        else:
+            tokens = registry.issue_time(
+                serial,
+                TokenType.SET_TIME if add is None else TokenType.ADD_TIME,
+                value=0 if lock else int(amount) if units and amount is not None else None,
+                days=None if lock or units else _days_until(until) if until is not None else amount,
+                **record,
+            )
+    for issued in tokens:
+        effect = _effect(issued, divider)
+        note(f"{serial}: {effect}{' (dry run: not recorded, not to be handed out)' if dry_run else ''}")
+        if as_json:
+            emit({"serial": serial, **_token_facts(issued), "effect": effect, "dry_run": dry_run})
+        else:
+            click.echo(issued.grouped())
+
+
+def _days_until(day: datetime) -> Decimal:
+    """Days from now to the end of a day in UTC."""
+    end = day.replace(tzinfo=timezone.utc) + timedelta(days=1)
+    left = (end - datetime.now(timezone.utc)).total_seconds()
+    if left <= 0:
+        raise PaygoError(f"{day:%Y-%m-%d} is over", "give a day that has not ended; --lock switches the unit off now")
+    return Decimal(left / 86_400).quantize(Decimal("0.000001"))
+
+
+@device.command()
+@click.argument("serial")
+@click.argument("tokens", metavar="TOKEN...", nargs=-1, required=True)
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who found it, for the record.")
+@registry_options
+@output_options
+def reconcile(serial: str, tokens: tuple[str, ...], *, noted_by: str, registry_path: str, as_json: bool) -> None:
+    """Find a lost count again, from tokens that the unit accepted.
+
+    The registry's count goes up to the found one, never down, and the note of it stays. The unit may have accepted
+    more tokens than these, so a sync that goes ahead of it makes sure that the next tokens work.
+
+    \b
+      paygo device reconcile SLT220000001 "016 609 796" "662 486 790"
+    """
+    with open_registry(registry_path) as registry:
+        from paygo_core.registry import find_count
+
+        unit = registry.device(serial)
+        found = find_count(unit, tokens)
+        moved = registry.advance(serial, found, noted_by)
+    advice = f"paygo device token {serial} --sync --behind"
     if as_json:
-        emit({"serial": serial, **_token_facts(issued), "effect": effect, "dry_run": dry_run})
+        emit({"serial": serial, "found": found, "registry": unit.count, "moved": moved, "advice": advice})
+        return
+    if moved:
+        click.echo(f"{serial}: the unit's count is {found} or more; the registry had {unit.count}, and has {found} now")
     else:
-        click.echo(issued.grouped())
+        click.echo(f"{serial}: the tokens lead to count {found}; the registry is not behind, at {unit.count}")
+    note(f"If the unit refuses the next token, enter a sync first: {advice}")
 
 
 def _token_facts(issued: Token) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which devices exist, their keys and their counts."""
 
-from paygo_core.registry.issuing import next_token
+from paygo_core.registry.issuing import find_count, next_sync, next_token, next_tokens
 from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
 from paygo_core.registry.store import Conflict, ImportResult, IssuedToken, Note, RegisteredDevice, Registry
 from paygo_core.registry.trouble import RegistryUnavailableError
@@ -19,5 +19,8 @@ __all__ = [
     "Registry",
     "RegistryUnavailableError",
     "State",
+    "find_count",
+    "next_sync",
     "next_token",
+    "next_tokens",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ from paygo_core._version import __version__
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
 from paygo_core.registry.engine import compact, lock_registry, open_engine, writing
-from paygo_core.registry.issuing import next_token
+from paygo_core.registry.issuing import next_sync, next_token, next_tokens
 from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
@@ -42,7 +42,7 @@ from paygo_core.registry.schema import (
     utc_now,
 )
 from paygo_core.registry.trouble import explained
-from paygo_core.tokens import Days, DeviceConfig, Token, TokenType
+from paygo_core.tokens import Days, DeviceConfig, Token, TokenType, checked_int
 
 _PAGE = 500
 _ENCRYPTION = "encryption"
@@ -364,16 +364,66 @@ class Registry:
         dry_run: only what the token would be; the next caller gets the same one. Raises PaygoError for anything out
         of range and when no count is left (T10).
         """
+        tokens = self._issue(
+            serial,
+            lambda device: [next_token(device, token_type, value=value, days=days, extended=extended)],
+            reason,
+            issued_by,
+            dry_run,
+            extended,
+        )
+        return tokens[0]
+
+    def issue_time(
+        self,
+        serial: str,
+        token_type: TokenType = TokenType.ADD_TIME,
+        *,
+        value: int | None = None,
+        days: Days | None = None,
+        reason: IssueReason = "payment",
+        issued_by: str = "",
+        dry_run: bool = False,
+    ) -> list[Token]:
+        """The same for any number of units: above 995 several tokens, recorded together, to be entered in order."""
+        return self._issue(
+            serial,
+            lambda device: next_tokens(device, token_type, value=value, days=days),
+            reason,
+            issued_by,
+            dry_run,
+        )
+
+    def issue_sync(
+        self,
+        serial: str,
+        *,
+        behind: bool = False,
+        reason: IssueReason = "manual",
+        issued_by: str = "",
+        dry_run: bool = False,
+    ) -> Token:
+        """A COUNTER_SYNC; `behind`: the registry may be behind the unit, so that it goes 98 counts ahead (T19)."""
+        return self._issue(serial, lambda device: [next_sync(device, behind)], reason, issued_by, dry_run)[0]
+
+    def _issue(
+        self,
+        serial: str,
+        make: Callable[[Device], list[Token]],
+        reason: IssueReason,
+        issued_by: str,
+        dry_run: bool,
+        extended: bool = False,
+    ) -> list[Token]:
         if reason not in ISSUE_REASONS:
             raise PaygoError(f"{reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
         _checked_text("issued by", issued_by)
         with self._transaction(write=not dry_run) as session:
             row = _row(session, serial, lock=not dry_run)
-            device = row.device(self._keys(session))
-            token = next_token(device, token_type, value=value, days=days, extended=extended)
+            tokens = make(row.device(self._keys(session)))
             if not dry_run:
-                row.count, row.updated_at = token.count, utc_now()
-                session.add(
+                row.count, row.updated_at = tokens[-1].count, utc_now()
+                session.add_all(
                     TokenRow(
                         device_id=row.id,
                         count=token.count,
@@ -385,8 +435,24 @@ class Registry:
                         issued_by=issued_by,
                         issued_at=row.updated_at,
                     )
+                    for token in tokens
                 )
-        return token
+        return tokens
+
+    def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
+        """Takes note that a unit's last count is `count`: ours goes up to it, never down. Returns whether it did.
+
+        Raises PaygoError for an unknown serial, or a count that the device cannot have.
+        """
+        with self._transaction(write=True) as session:
+            row = _row(session, serial, lock=True)
+            checked_int("count", count, 0, row.max_count)
+            if count <= row.count:
+                return False
+            text = f"the unit's count is {count}, the registry's was {row.count}"
+            session.add(NoteRow(device_id=row.id, kind="sync", text=text, noted_by=noted_by, noted_at=utc_now()))
+            row.count, row.updated_at = count, utc_now()
+        return True
 
     def add_note(self, serial: str, text: str, kind: NoteKind = "note", noted_by: str = "") -> None:
         """Records something about a device. Raises PaygoError for an unknown serial, kind, or text of no one line."""
