@@ -82,6 +82,100 @@ def import_(file: str, registry_path: str, as_json: bool) -> int:
     return Status.FAILED if problems else Status.PASSED
 
 
+@device.command("new")
+@click.option("--count", metavar="N", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many.")
+@click.option("--prefix", metavar="TEXT", required=True, help="What their serials begin with, such as SLT22.")
+@click.option(
+    "--digits", metavar="N", type=click.IntRange(1, 18), default=7, show_default=True, help="Digits after it."
+)
+@click.option("--model", default="", metavar="TEXT", help="Their hardware model.")
+@click.option("--version", default="", metavar="TEXT", help="Their version.")
+@click.option("--divider", metavar="N", type=click.IntRange(1, 255), default=1, show_default=True, help="Units a day.")
+@click.option("--restricted", is_flag=True, help="Their keypads have only the keys 1 to 4.")
+@registry_options
+@output_options
+def new(
+    *,
+    count: int,
+    prefix: str,
+    digits: int,
+    model: str,
+    version: str,
+    divider: int,
+    restricted: bool,
+    registry_path: str,
+    as_json: bool,
+) -> None:
+    """Make new devices: serials that go on from the last, keys and starting codes at random.
+
+    All or none are made. Their keys are in the registry alone; `paygo bridge provision` writes them into the units.
+
+    \b
+      paygo device new --count 500 --prefix SLT22 --model SLT-50
+    """
+    with open_registry(registry_path, create=True) as registry:
+        serials = registry.make(
+            count,
+            prefix,
+            digits=digits,
+            hardware_model=model,
+            version=version,
+            time_divider=divider,
+            restricted_digit_set=restricted,
+        )
+    if as_json:
+        emit({"made": len(serials), "first": serials[0], "last": serials[-1]})
+    else:
+        click.echo(f"{len(serials)} made: {serials[0]} to {serials[-1]}" if count > 1 else f"1 made: {serials[0]}")
+
+
+@device.command()
+@click.argument("serial")
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who does it, for the record.")
+@registry_options
+@output_options
+def rekey(serial: str, *, noted_by: str, registry_path: str, as_json: bool) -> None:
+    """Give a device a new key and starting code; it has to be provisioned again.
+
+    \b
+      paygo device rekey SLT220000001 --by amina
+    """
+    with open_registry(registry_path) as registry:
+        unit = registry.rekey(serial, noted_by)
+    if as_json:
+        emit({"serial": serial, "count": unit.count, "state": "new"})
+    else:
+        click.echo(f"{serial} has a new key; provision it again. Its tokens go on after count {unit.count}")
+
+
+@device.command()
+@click.argument("old")
+@click.argument("new_serial", metavar="NEW")
+@click.option("--days", type=_days, metavar="DAYS", required=True, help="What is left of the old unit's credit.")
+@click.option("--by", "issued_by", default="", metavar="NAME", help="Who does it, for the record.")
+@registry_options
+@output_options
+def swap(old: str, new_serial: str, *, days: Decimal, issued_by: str, registry_path: str, as_json: bool) -> None:
+    """Move what is left of a unit's credit to another unit, which takes its place.
+
+    Issues a token that locks OLD, if it still works, and the tokens that set the time of NEW; both are recorded, and
+    OLD's state becomes repair.
+
+    \b
+      paygo device swap SLT220000001 SLT220000002 --days 12.5 --by amina
+    """
+    with open_registry(registry_path) as registry:
+        lock, moved = registry.swap(old, new_serial, days, issued_by=issued_by)
+        divider = registry.entry(new_serial).time_divider
+    for serial, issued in ((old, lock), *((new_serial, one) for one in moved)):
+        effect = _effect(issued, divider)
+        note(f"{serial}: {effect}")
+        if as_json:
+            emit({"serial": serial, **_token_facts(issued), "effect": effect})
+        else:
+            click.echo(issued.grouped())
+
+
 @device.command("list")
 @registry_options
 @output_options

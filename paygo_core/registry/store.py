@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,9 +43,11 @@ from paygo_core.registry.schema import (
     utc_now,
 )
 from paygo_core.registry.trouble import explained
-from paygo_core.tokens import Days, DeviceConfig, Token, TokenType, checked_int
+from paygo_core.tokens import LARGEST_STARTING_CODE, Days, DeviceConfig, Token, TokenType, checked_int
 
 _PAGE = 500
+LARGEST_BATCH = 100_000
+"""Devices that are made at once, at most."""
 _ENCRYPTION = "encryption"
 
 
@@ -284,6 +287,84 @@ class Registry:
                 added += len(new)
         return ImportResult(added, unchanged, conflicts)
 
+    def make(
+        self,
+        number: int,
+        prefix: str,
+        *,
+        digits: int = 9,
+        hardware_model: str = "",
+        version: str = "",
+        time_divider: int = 1,
+        restricted_digit_set: bool = False,
+    ) -> list[str]:
+        """New devices with keys and starting codes from the operating system's randomness. Returns their serials.
+
+        number: 1 … 100 000. Serials are the prefix and a running number of `digits` digits, which goes on after the
+        highest that is there. Raises PaygoError when they run out, or for anything out of range.
+        """
+        checked_int("number of devices", number, 1, LARGEST_BATCH)
+        checked_int("digits", digits, 1, 18)
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            keys = self._keys(session)
+            first = 1 + _highest_number(session, prefix, digits)
+            if first + number > 10**digits:
+                raise PaygoError(f"{prefix} has no {number} serials of {digits} digits left", "give more digits")
+            serials = [f"{prefix}{n:0{digits}d}" for n in range(first, first + number)]
+            devices = [
+                Device(serial, _random_config(time_divider, restricted_digit_set), 1, hardware_model, version)
+                for serial in serials
+            ]
+            _checked_text("hardware model", hardware_model)
+            _checked_text("version", version)
+            session.execute(insert(DeviceRow), [new_device_values(device, keys) for device in devices])
+        return serials
+
+    def rekey(self, serial: str, noted_by: str = "") -> Device:
+        """Gives a device a new key and starting code, on the record: after a repair, or when the key got out.
+
+        Its counts go on, so that no record is ambiguous; it is new until it is provisioned again. Returns the device.
+        """
+        with self._transaction(write=True) as session:
+            row = _row(session, serial, lock=True)
+            keys = self._keys(session)
+            keys.unseal(serial, row.key_format, row.key_blob)
+            config = _random_config(row.time_divider, row.restricted_digit_set)
+            row.key_format, row.key_blob = keys.seal(serial, config.secret_key)
+            row.starting_code, row.state, row.updated_at = config.starting_code, "new", utc_now()
+            text = f"a new key after count {row.count}; tokens up to it work no more"
+            session.add(NoteRow(device_id=row.id, kind="rekey", text=text, noted_by=noted_by, noted_at=utc_now()))
+            return row.device(keys)
+
+    def swap(self, old: str, new: str, days: Days, *, issued_by: str = "") -> tuple[Token, list[Token]]:
+        """Moves what is left of a unit's credit to another unit, on the record of both, in one transaction.
+
+        days: what is left, as the old unit shows or its customer's account says. Returns the token that locks the old
+        unit, whose state becomes repair, and those that set the new one's time. Raises PaygoError as `issue`.
+        """
+        if old == new:
+            raise PaygoError(f"{old} cannot take its own place", "name the unit that takes its place")
+        _checked_text("issued by", issued_by)
+        with self._transaction(write=True) as session:
+            # Always in the same order, so that two swaps never wait for each other.
+            rows = {serial: _row(session, serial, lock=True) for serial in sorted((old, new))}
+            keys = self._keys(session)
+            lock = next_tokens(rows[old].device(keys), TokenType.SET_TIME, value=0)
+            moved = next_tokens(rows[new].device(keys), TokenType.SET_TIME, days=days)
+            _record(session, rows[old], lock, "manual", issued_by)
+            _record(session, rows[new], moved, "manual", issued_by)
+            rows[old].state = "repair"
+            for serial, text in (
+                (old, f"replaced by {new}, {days} days left"),
+                (new, f"replaces {old}, {days} days left"),
+            ):
+                note = NoteRow(
+                    device_id=rows[serial].id, kind="swap", text=text, noted_by=issued_by, noted_at=utc_now()
+                )
+                session.add(note)
+        return lock[0], moved
+
     def add_plain(self, serial: str, hardware_model: str = "", version: str = "") -> bool:
         """Adds a device that takes no tokens, and needs no key; False when it is there already.
 
@@ -422,21 +503,7 @@ class Registry:
             row = _row(session, serial, lock=not dry_run)
             tokens = make(row.device(self._keys(session)))
             if not dry_run:
-                row.count, row.updated_at = tokens[-1].count, utc_now()
-                session.add_all(
-                    TokenRow(
-                        device_id=row.id,
-                        count=token.count,
-                        token_type=int(token.token_type),
-                        value=token.value,
-                        extended=extended,
-                        digits=token.digits,
-                        reason=reason,
-                        issued_by=issued_by,
-                        issued_at=row.updated_at,
-                    )
-                    for token in tokens
-                )
+                _record(session, row, tokens, reason, issued_by, extended)
         return tokens
 
     def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
@@ -500,6 +567,45 @@ def _nearest(session: Session, serial: str) -> str | None:
         folded |= {found.casefold(): found for query in (above, below) for found in session.scalars(query)}
     matches = difflib.get_close_matches(serial.casefold(), folded, n=1, cutoff=0.8)
     return folded[matches[0]] if matches else None
+
+
+def _record(
+    session: Session,
+    row: DeviceRow,
+    tokens: list[Token],
+    reason: IssueReason,
+    issued_by: str,
+    extended: bool = False,
+) -> None:
+    """Spends the counts of tokens."""
+    row.count, row.updated_at = tokens[-1].count, utc_now()
+    session.add_all(
+        TokenRow(
+            device_id=row.id,
+            count=token.count,
+            token_type=int(token.token_type),
+            value=token.value,
+            extended=extended,
+            digits=token.digits,
+            reason=reason,
+            issued_by=issued_by,
+            issued_at=row.updated_at,
+        )
+        for token in tokens
+    )
+
+
+def _random_config(time_divider: int, restricted_digit_set: bool) -> DeviceConfig:
+    code = 1 + secrets.randbelow(LARGEST_STARTING_CODE)
+    return DeviceConfig(secrets.token_bytes(16), code, time_divider, restricted_digit_set)
+
+
+def _highest_number(session: Session, prefix: str, digits: int) -> int:
+    """The highest running number behind a prefix, 0 when there is none."""
+    pattern = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "_" * digits
+    query = select(DeviceRow.serial).where(DeviceRow.serial.like(pattern, escape="\\"))
+    tails = (serial[len(prefix) :] for serial in session.scalars(query))
+    return max((int(tail) for tail in tails if tail.isascii() and tail.isdecimal()), default=0)
 
 
 def _checked_text(name: str, text: str) -> None:
