@@ -2,7 +2,16 @@
 
 from paygo_core.registry.issuing import find_count, next_sync, next_token, next_tokens
 from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
-from paygo_core.registry.store import Conflict, ImportResult, IssuedToken, Note, RegisteredDevice, Registry
+from paygo_core.registry.store import (
+    Conflict,
+    ImportResult,
+    IssuedToken,
+    Note,
+    Order,
+    Refused,
+    RegisteredDevice,
+    Registry,
+)
 from paygo_core.registry.trouble import RegistryUnavailableError
 
 __all__ = [
@@ -15,6 +24,8 @@ __all__ = [
     "IssuedToken",
     "Note",
     "NoteKind",
+    "Order",
+    "Refused",
     "RegisteredDevice",
     "Registry",
     "RegistryUnavailableError",

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+import weakref
 from contextlib import closing, suppress
 from typing import Any
 
@@ -13,7 +14,6 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 from paygo_core.errors import PaygoError
 from paygo_core.registry.trouble import RegistryUnavailableError
@@ -29,19 +29,30 @@ def open_engine(place: str | os.PathLike[str], create: bool = True, busy_seconds
     if url is not None:
         options = {"connect_timeout": max(2, round(busy_seconds)), "options": f"-c lock_timeout={round(busy_seconds)}s"}
         server = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
-        os.register_at_fork(after_in_child=lambda: server.dispose(close=False))  # its connections are the parent's
+        _forget_in_children(server)
         return url.set(drivername="postgresql").render_as_string(hide_password=True), server
     path = _path_of(place)
     _ensure_file(path, create)
     engine = create_engine(
         URL.create("sqlite", database=path),
         hide_parameters=True,  # else an error shows the key that was being written
-        poolclass=NullPool,  # a connection must not live through a fork
         connect_args={"timeout": busy_seconds, "isolation_level": None},  # transactions are begun below
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
+    _forget_in_children(engine)
     return path, engine
+
+
+def _forget_in_children(engine: Engine) -> None:
+    """A connection must not live through a fork: a child begins with none."""
+    reference = weakref.ref(engine)
+
+    def forget() -> None:
+        if (inherited := reference()) is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def writing(engine: Engine) -> Engine:
@@ -57,17 +68,31 @@ def lock_registry(session: Session) -> None:
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
-def compact(engine: Engine) -> None:
-    """Writes a file anew, without what was deleted from it."""
+def keep_log(engine: Engine) -> None:
+    """Gives a file a write-ahead log, in which a commit is one write and one sync. It stays a property of the file."""
     if engine.dialect.name == "sqlite":
-        with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as connection:
+        with _alone(engine) as connection, suppress(sqlite3.OperationalError):  # in use: then at another time
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def compact(engine: Engine) -> None:
+    """Writes a file anew, without what was deleted from it, also in its log."""
+    if engine.dialect.name == "sqlite":
+        with _alone(engine) as connection:
             connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _alone(engine: Engine) -> closing[sqlite3.Connection]:
+    """A connection outside of any transaction."""
+    engine.dispose()
+    return closing(sqlite3.connect(str(engine.url.database), isolation_level=None))
 
 
 def _configure(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
-    # With SQLite's rollback journal FULL leaves a committed count undone after a power cut; EXTRA is FULL that also
-    # syncs the directory once the journal is gone (sqlite.org/pragma.html#pragma_synchronous).
+    # FULL is what a write-ahead log needs; before a file has one, EXTRA also syncs the directory once the rollback
+    # journal is gone, without which a committed count comes undone (sqlite.org/pragma.html#pragma_synchronous).
     connection.execute("PRAGMA synchronous=EXTRA")
     connection.execute("PRAGMA secure_delete=ON")  # no old key stays in a freed page
 

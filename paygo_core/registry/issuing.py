@@ -20,6 +20,8 @@ from paygo_core.tokens import (
     units_of_days,
 )
 
+_COLLISIONS = 50
+"""Counts in a row that cannot be issued: then the chain is in a circle, and none can be any more."""
 MOST_TOKENS = 20
 """How many are issued together, at most: somebody has to type them."""
 
@@ -36,10 +38,10 @@ def next_token(
 
     A count is skipped when another one within 80 gives the same digits (T18), or when the digits are the device's
     test code. The device is not changed: whoever owns the count records it. Raises PaygoError for anything out of
-    range and when no count is left (T10).
+    range, when no count is left (T10), and for a value whose chain has run into a circle.
     """
     count = device.count
-    while True:
+    for _ in range(_COLLISIONS):
         token = generate_token(device.config, count, value, token_type, extended, days=days)
         if days and token.value == 0:
             raise PaygoError(
@@ -49,6 +51,10 @@ def next_token(
         if token.digits != device.test_code and not collides(device.config, token.count, token.value, extended):
             return token
         count = token.count
+    raise PaygoError(
+        f"the {token_type.name} tokens of {device.serial} repeat themselves from count {device.count} on",
+        "another value has other tokens; if it has to be this one the device needs a new key",
+    )
 
 
 def next_tokens(

@@ -12,19 +12,19 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, cast
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from paygo_core._version import __version__
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
-from paygo_core.registry.engine import compact, lock_registry, open_engine, writing
+from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_sync, next_token, next_tokens
 from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
@@ -90,6 +90,27 @@ class IssuedToken:
     reason: IssueReason
     issued_by: str
     issued_at: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a device is to get: value in raw units, or days. tokens: those that were issued, to be entered in order."""
+
+    serial: str
+    token_type: TokenType = TokenType.ADD_TIME
+    value: int | None = None
+    days: Days | None = None
+    reason: IssueReason = "payment"
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An order for which nothing was issued: what is wrong, and what would be right."""
+
+    order: Order
+    cause: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -192,6 +213,7 @@ class Registry:
                 session.add(MetaRow(name="made_by", value=f"paygo {__version__}"))
                 if isinstance(self._passphrase, str):
                     session.add(MetaRow(name=_ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
+        keep_log(self._engine)
 
     def _keys(self, session: Session) -> KeyBox:
         """How keys are read and written now: another process may have changed it since the last transaction."""
@@ -506,6 +528,52 @@ class Registry:
                 _record(session, row, tokens, reason, issued_by, extended)
         return tokens
 
+    def issue_many(self, orders: Iterable[Order], *, issued_by: str = "") -> Iterator[Order | Refused]:
+        """Issues the tokens of many orders; each comes back with its tokens, or refused, in the order given.
+
+        500 orders are one transaction, on the disk before the first of them comes back: a crash wastes the counts of
+        500 orders at most, and spends none twice. An order that is refused changes nothing.
+        """
+        _checked_text("issued by", issued_by)
+        remaining = iter(orders)
+        while chunk := list(islice(remaining, _PAGE)):
+            yield from self._issue_chunk(chunk, issued_by)
+
+    def _issue_chunk(self, orders: list[Order], issued_by: str) -> list[Order | Refused]:
+        answers: list[Order | Refused] = []
+        spent: list[dict[str, Any]] = []
+        now = utc_now()
+        with self._transaction(write=True) as session:
+            serials = sorted({order.serial for order in orders})
+            query = select(DeviceRow).where(DeviceRow.serial.in_(serials)).order_by(DeviceRow.serial).with_for_update()
+            keys = self._keys(session)
+            rows = {row.serial: row for row in session.scalars(query)}
+            devices: dict[str, Device] = {}
+            for order in orders:
+                try:
+                    row = rows.get(order.serial)
+                    if row is None:
+                        _row(session, order.serial)  # raises, with the nearest serial
+                    assert row is not None
+                    if order.serial not in devices:
+                        devices[order.serial] = row.device(keys)
+                    if order.reason not in ISSUE_REASONS:
+                        raise PaygoError(f"{order.reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
+                    tokens = next_tokens(devices[order.serial], order.token_type, value=order.value, days=order.days)
+                except PaygoError as error:
+                    answers.append(Refused(order, error.cause, error.hint))
+                    continue
+                devices[order.serial] = replace(devices[order.serial], count=tokens[-1].count)
+                answers.append(replace(order, tokens=tuple(tokens)))
+                spent += (_token_values(row.id, token, order.reason, issued_by, now) for token in tokens)
+            if spent:
+                session.execute(insert(TokenRow), spent)
+                changed = [
+                    {"id": rows[s].id, "count": device.count, "updated_at": now} for s, device in devices.items()
+                ]
+                session.execute(update(DeviceRow), changed)
+        return answers
+
     def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
         """Takes note that a unit's last count is `count`: ours goes up to it, never down. Returns whether it did.
 
@@ -579,20 +647,24 @@ def _record(
 ) -> None:
     """Spends the counts of tokens."""
     row.count, row.updated_at = tokens[-1].count, utc_now()
-    session.add_all(
-        TokenRow(
-            device_id=row.id,
-            count=token.count,
-            token_type=int(token.token_type),
-            value=token.value,
-            extended=extended,
-            digits=token.digits,
-            reason=reason,
-            issued_by=issued_by,
-            issued_at=row.updated_at,
-        )
-        for token in tokens
-    )
+    values = [_token_values(row.id, token, reason, issued_by, row.updated_at, extended) for token in tokens]
+    session.execute(insert(TokenRow), values)
+
+
+def _token_values(
+    device_id: int, token: Token, reason: str, issued_by: str, issued_at: datetime, extended: bool = False
+) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "count": token.count,
+        "token_type": int(token.token_type),
+        "value": token.value,
+        "extended": extended,
+        "digits": token.digits,
+        "reason": reason,
+        "issued_by": issued_by,
+        "issued_at": issued_at,
+    }
 
 
 def _random_config(time_divider: int, restricted_digit_set: bool) -> DeviceConfig:

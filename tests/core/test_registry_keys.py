@@ -92,7 +92,7 @@ def test_who_asks_for_the_passphrase_is_asked_once_and_only_when_a_key_is_needed
 def test_a_plain_registry_is_encrypted_later_and_keeps_nothing_of_the_plain_keys(path):
     with Registry.open(path) as registry:
         registry.import_devices([DEVICE, OTHER])
-        assert KEY in path.read_bytes()
+        assert KEY in bytes_on_disk(path)
         assert registry.change_passphrase(RIGHT) == 2
         assert registry.encrypted
         assert list(registry.devices()) == [DEVICE, OTHER]
