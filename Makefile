@@ -11,13 +11,17 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test check bench fuzz coverage mutants lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size api clean
+.PHONY: demo test test-crashes check bench fuzz coverage mutants lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+# 10 000 tokens issued by processes that are killed on the way, on SQLite and on PostgreSQL.
+test-crashes: $(VENV)/.test
+	PAYGO_CRASH_TOKENS=10000 $(BIN)/pytest -n 2 tests/core/test_registry_crashes.py
 
 check: lint typecheck c-warnings c-cross c-arm64 c-sanitize
 

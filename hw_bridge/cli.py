@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.cli_device import registry_option
+from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
 
@@ -84,7 +84,7 @@ def bridge() -> None:
 @port_options
 @click.option("--serial", required=True, help="The serial number of the device that the unit becomes.")
 @click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
-@registry_option
+@registry_options
 @output_options
 @click.pass_context
 def provision(
@@ -106,9 +106,7 @@ def provision(
         with connect() as driver:
             status = driver.provision(device)
     else:
-        from paygo_core.registry import Registry
-
-        with Registry.open(registry_path, create=False) as registry:
+        with open_registry(registry_path) as registry:
             device = registry.device(serial)
             with connect() as driver:
                 status = driver.provision(device)
@@ -268,7 +266,7 @@ def _switch(connect: Connect, mode: str, as_json: bool) -> None:
     help="Time between readings.",
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after so many readings.  [default: run until Ctrl-C]")
-@registry_option
+@registry_options
 @output_options
 def watch(connect: Connect, interval: float, count: int | None, registry_path: str, as_json: bool) -> None:
     """Print readings and alerts as they come. hdk+ units only.

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.csv_rows import RowProblem
 from paygo_core.device_list import read_device_list, write_quarantine
+from paygo_core.errors import PaygoError
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import Token, TokenType
 
 if TYPE_CHECKING:
-    from paygo_core.registry import RegisteredDevice, Registry
+    from paygo_core.registry import RegisteredDevice
 
 _SHOWN_TOKENS = 20
 _STATE_WIDTH = len("provisioned")
-
-registry_option = click.option(
-    "--registry",
-    "registry_path",
-    metavar="FILE",
-    envvar="PAYGO_REGISTRY",
-    default="paygo.db",
-    show_default=True,
-    show_envvar=True,
-    help="The registry, a SQLite file.",
-)
 
 
 def _days(text: str) -> Decimal:
@@ -37,12 +30,6 @@ def _days(text: str) -> Decimal:
     if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) is None:
         raise click.BadParameter("a number of days is 0 or more, such as 7 or 0.5")
     return Decimal(text)
-
-
-def _open(path: str, create: bool = False) -> Registry:
-    from paygo_core.registry import Registry
-
-    return Registry.open(path, create)
 
 
 @click.group()
@@ -59,7 +46,7 @@ def device() -> None:
 
 @device.command("import")
 @click.argument("file", type=click.Path())
-@registry_option
+@registry_options
 @output_options
 def import_(file: str, registry_path: str, as_json: bool) -> int:
     """Take the devices of a device list (CSV) into the registry.
@@ -73,7 +60,7 @@ def import_(file: str, registry_path: str, as_json: bool) -> int:
       paygo device import --registry fleet.db devices.csv
     """
     listed = read_device_list(file)
-    with _open(registry_path, create=True) as registry:
+    with open_registry(registry_path, create=True) as registry:
         result = registry.import_devices(listed.devices)
     conflicts = {conflict.serial: conflict for conflict in result.conflicts}
     problems = listed.problems + [
@@ -95,8 +82,102 @@ def import_(file: str, registry_path: str, as_json: bool) -> int:
     return Status.FAILED if problems else Status.PASSED
 
 
+@device.command("new")
+@click.option("--count", metavar="N", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many.")
+@click.option("--prefix", metavar="TEXT", required=True, help="What their serials begin with, such as SLT22.")
+@click.option(
+    "--digits", metavar="N", type=click.IntRange(1, 18), default=7, show_default=True, help="Digits after it."
+)
+@click.option("--model", default="", metavar="TEXT", help="Their hardware model.")
+@click.option("--version", default="", metavar="TEXT", help="Their version.")
+@click.option("--divider", metavar="N", type=click.IntRange(1, 255), default=1, show_default=True, help="Units a day.")
+@click.option("--restricted", is_flag=True, help="Their keypads have only the keys 1 to 4.")
+@registry_options
+@output_options
+def new(
+    *,
+    count: int,
+    prefix: str,
+    digits: int,
+    model: str,
+    version: str,
+    divider: int,
+    restricted: bool,
+    registry_path: str,
+    as_json: bool,
+) -> None:
+    """Make new devices: serials that go on from the last, keys and starting codes at random.
+
+    All or none are made. Their keys are in the registry alone; `paygo bridge provision` writes them into the units.
+
+    \b
+      paygo device new --count 500 --prefix SLT22 --model SLT-50
+    """
+    with open_registry(registry_path, create=True) as registry:
+        serials = registry.make(
+            count,
+            prefix,
+            digits=digits,
+            hardware_model=model,
+            version=version,
+            time_divider=divider,
+            restricted_digit_set=restricted,
+        )
+    if as_json:
+        emit({"made": len(serials), "first": serials[0], "last": serials[-1]})
+    else:
+        click.echo(f"{len(serials)} made: {serials[0]} to {serials[-1]}" if count > 1 else f"1 made: {serials[0]}")
+
+
+@device.command()
+@click.argument("serial")
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who does it, for the record.")
+@registry_options
+@output_options
+def rekey(serial: str, *, noted_by: str, registry_path: str, as_json: bool) -> None:
+    """Give a device a new key and starting code; it has to be provisioned again.
+
+    \b
+      paygo device rekey SLT220000001 --by amina
+    """
+    with open_registry(registry_path) as registry:
+        unit = registry.rekey(serial, noted_by)
+    if as_json:
+        emit({"serial": serial, "count": unit.count, "state": "new"})
+    else:
+        click.echo(f"{serial} has a new key; provision it again. Its tokens go on after count {unit.count}")
+
+
+@device.command()
+@click.argument("old")
+@click.argument("new_serial", metavar="NEW")
+@click.option("--days", type=_days, metavar="DAYS", required=True, help="What is left of the old unit's credit.")
+@click.option("--by", "issued_by", default="", metavar="NAME", help="Who does it, for the record.")
+@registry_options
+@output_options
+def swap(old: str, new_serial: str, *, days: Decimal, issued_by: str, registry_path: str, as_json: bool) -> None:
+    """Move what is left of a unit's credit to another unit, which takes its place.
+
+    Issues a token that locks OLD, if it still works, and the tokens that set the time of NEW; both are recorded, and
+    OLD's state becomes repair.
+
+    \b
+      paygo device swap SLT220000001 SLT220000002 --days 12.5 --by amina
+    """
+    with open_registry(registry_path) as registry:
+        lock, moved = registry.swap(old, new_serial, days, issued_by=issued_by)
+        divider = registry.entry(new_serial).time_divider
+    for serial, issued in ((old, lock), *((new_serial, one) for one in moved)):
+        effect = _effect(issued, divider)
+        note(f"{serial}: {effect}")
+        if as_json:
+            emit({"serial": serial, **_token_facts(issued), "effect": effect})
+        else:
+            click.echo(issued.grouped())
+
+
 @device.command("list")
-@registry_option
+@registry_options
 @output_options
 def list_(registry_path: str, as_json: bool) -> None:
     """List the devices with state, count and model.
@@ -105,37 +186,31 @@ def list_(registry_path: str, as_json: bool) -> None:
       paygo device list
       paygo device list --json | jq -r .serial
     """
-    with _open(registry_path) as registry:
+    with open_registry(registry_path) as registry:
         if not as_json:
             click.echo(f"{'serial':<20} {'state':<{_STATE_WIDTH}} {'count':>5} model")
         for entry in registry.entries():
-            unit = entry.device
             if as_json:
                 emit(_facts(entry))
             else:
-                model = f"{unit.hardware_model} {unit.version}".strip()
-                click.echo(f"{unit.serial:<20} {entry.state:<{_STATE_WIDTH}} {unit.count:>5} {model}".rstrip())
+                model = f"{entry.hardware_model} {entry.version}".strip()
+                count = entry.count if entry.takes_tokens else "-"
+                click.echo(f"{entry.serial:<20} {entry.state:<{_STATE_WIDTH}} {count:>5} {model}".rstrip())
 
 
 def _facts(entry: RegisteredDevice) -> dict[str, Any]:
-    unit = entry.device
-    return {
-        "serial": unit.serial,
-        "state": entry.state,
-        "count": unit.count,
-        "starting_code": unit.config.starting_code,
-        "time_divider": unit.config.time_divider,
-        "restricted_digit_set": unit.config.restricted_digit_set,
-        "hardware_model": unit.hardware_model,
-        "version": unit.version,
-        "created_at": entry.created_at.isoformat(),
-        "updated_at": entry.updated_at.isoformat(),
-    }
+    facts = asdict(entry)
+    for name in ("created_at", "updated_at"):
+        facts[name] = facts[name].isoformat()
+    if not entry.takes_tokens:
+        for name in ("count", "starting_code", "time_divider", "restricted_digit_set"):
+            del facts[name]
+    return facts
 
 
 @device.command()
 @click.argument("serial")
-@registry_option
+@registry_options
 @output_options
 def show(serial: str, registry_path: str, as_json: bool) -> None:
     """Show a device: its state, its last count and the tokens issued for it.
@@ -145,7 +220,7 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
     \b
       paygo device show SLT220000001
     """
-    with _open(registry_path) as registry:
+    with open_registry(registry_path) as registry:
         entry, issued = registry.entry(serial), registry.tokens(serial)
     facts = _facts(entry)
     if as_json:
@@ -165,14 +240,47 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
     which = f", the last {_SHOWN_TOKENS}" if len(issued) > _SHOWN_TOKENS else ""
     click.echo(f"{'tokens issued:':<21} {len(issued)}{which}")
     for one in issued[-_SHOWN_TOKENS:]:
-        effect = _effect(one.token, entry.device.config.time_divider, one.extended)
+        effect = _effect(one.token, entry.time_divider, one.extended)
         who = f" by {one.issued_by}" if one.issued_by else ""
         click.echo(f"  {one.issued_at:%Y-%m-%d %H:%M} {one.token.grouped()}  {effect} ({one.reason}{who})")
 
 
-def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
+@device.command()
+@click.option("--new", "new_file", metavar="FILE", help="First line: the new passphrase; - is standard input.")
+@click.option("--remove", is_flag=True, help="Store the keys plain.")
+@registry_options
+@output_options
+def passphrase(*, new_file: str | None, remove: bool, registry_path: str, as_json: bool) -> None:
+    """Encrypt the registry's keys, change the passphrase, or store them plain.
+
+    Every key is encrypted anew, in one transaction. The present passphrase comes from --passphrase-file, or from
+    PAYGO_PASSPHRASE. Without its passphrase an encrypted registry issues no token, and nobody can recover it: keep it
+    apart from the registry's copies.
+
+    \b
+      paygo device passphrase --new new.txt
+      paygo device passphrase --passphrase-file old.txt --new new.txt
+    """
+    if (new_file is None) is not remove:
+        raise click.UsageError("give one of --new and --remove")
+    new = None if new_file is None else read_passphrase(new_file)
+    with open_registry(registry_path) as registry:
+        keys = registry.change_passphrase(new)
+    if as_json:
+        emit({"keys": keys, "encrypted": new is not None})
+    else:
+        click.echo(f"{keys} key{'' if keys == 1 else 's'} {'stored plain' if new is None else 'encrypted'}")
+
+
+def _one_of_six(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--sync", is_flag=True, help="Move the unit's count forward to the registry's."),
+        click.option(
+            "--until",
+            type=click.DateTime(["%Y-%m-%d"]),
+            metavar="DATE",
+            help="Set the time left to the end of DATE, UTC.",
+        ),
         click.option("--lock", is_flag=True, help="Switch the unit off now; the same as --set 0."),
         click.option("--unlock", is_flag=True, help="Switch the unit on for ever: it is paid."),
         click.option("--set", "set_", type=_days, metavar="DAYS", help="Set the time left, from when it is entered."),
@@ -184,8 +292,9 @@ def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @device.command()
 @click.argument("serial")
-@_one_of_five
+@_one_of_six
 @click.option("--units", is_flag=True, help="The number of --add or --set is raw units instead of days.")
+@click.option("--behind", is_flag=True, help="With --sync: the registry may be behind the unit; go 98 counts ahead.")
 @click.option(
     "--reason",
     type=click.Choice(["payment", "bonus", "manual", "test"]),
@@ -195,16 +304,18 @@ def _one_of_five(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--by", "issued_by", default="", metavar="NAME", help="Who issues it, for the record.")
 @click.option("--dry-run", is_flag=True, help="Show what would be issued; record nothing.")
-@registry_option
+@registry_options
 @output_options
 def token(
     serial: str,
     *,
     add: Decimal | None,
     set_: Decimal | None,
+    until: datetime | None,
     unlock: bool,
     lock: bool,
     sync: bool,
+    behind: bool,
     units: bool,
     reason: Any,
     issued_by: str,
@@ -215,38 +326,91 @@ def token(
     """Issue the next token of a device.
 
     Its count is recorded before the token is shown, so a count is never used twice, whatever happens. The serial and
-    what the token does are said first, on standard error; the digits alone go to standard output.
+    what the token does are said first, on standard error; the digits alone go to standard output. Time for which one
+    token is too small comes as several, to be entered in their order.
+
+    A payment is added: that keeps what is left, and the token may be entered late. Setting replaces what is left and
+    voids older tokens that were not entered: for corrections, a first activation, a new contract.
 
     \b
       paygo device token SLT220000001 --add 7
       paygo device token SLT220000001 --set 0.5 --reason bonus --by amina
+      paygo device token SLT220000001 --until 2026-12-31
     """
-    given = {"--add": add is not None, "--set": set_ is not None, "--unlock": unlock, "--lock": lock, "--sync": sync}
+    given = {"--add": add is not None, "--set": set_ is not None, "--until": until is not None}
+    given |= {"--unlock": unlock, "--lock": lock, "--sync": sync}
     chosen = [name for name, used in given.items() if used]
     if len(chosen) != 1:
         what = f"not {' and '.join(chosen)}" if chosen else "to say what the token does"
-        raise click.UsageError(f"give one of --add, --set, --unlock, --lock and --sync, {what}")
+        raise click.UsageError(f"give one of --add, --set, --until, --unlock, --lock and --sync, {what}")
     amount = add if add is not None else set_
     if units and (amount is None or amount != int(amount)):
         raise click.UsageError("--units goes with --add or --set and a whole number")
-    kinds = {"--add": TokenType.ADD_TIME, "--unlock": TokenType.DISABLE_PAYG, "--sync": TokenType.COUNTER_SYNC}
-    with _open(registry_path) as registry:
-        config = registry.device(serial).config
-        issued = registry.issue(
-            serial,
-            kinds.get(chosen[0], TokenType.SET_TIME),
-            value=0 if lock else int(amount) if units and amount is not None else None,
-            days=None if lock or units else amount,
-            reason=reason,
-            issued_by=issued_by,
-            dry_run=dry_run,
-        )
-    effect = _effect(issued, config.time_divider)
-    note(f"{serial}: {effect}{' (dry run: not recorded, not to be handed out)' if dry_run else ''}")
+    if behind and not sync:
+        raise click.UsageError("--behind goes with --sync")
+    record: dict[str, Any] = {"reason": reason, "issued_by": issued_by, "dry_run": dry_run}
+    with open_registry(registry_path) as registry:
+        divider = registry.entry(serial).time_divider
+        if sync:
+            tokens = [registry.issue_sync(serial, behind=behind, **record)]
+        elif unlock:
+            tokens = [registry.issue(serial, TokenType.DISABLE_PAYG, **record)]
+        else:
+            tokens = registry.issue_time(
+                serial,
+                TokenType.SET_TIME if add is None else TokenType.ADD_TIME,
+                value=0 if lock else int(amount) if units and amount is not None else None,
+                days=None if lock or units else _days_until(until) if until is not None else amount,
+                **record,
+            )
+    for issued in tokens:
+        effect = _effect(issued, divider)
+        note(f"{serial}: {effect}{' (dry run: not recorded, not to be handed out)' if dry_run else ''}")
+        if as_json:
+            emit({"serial": serial, **_token_facts(issued), "effect": effect, "dry_run": dry_run})
+        else:
+            click.echo(issued.grouped())
+
+
+def _days_until(day: datetime) -> Decimal:
+    """Days from now to the end of a day in UTC."""
+    end = day.replace(tzinfo=timezone.utc) + timedelta(days=1)
+    left = (end - datetime.now(timezone.utc)).total_seconds()
+    if left <= 0:
+        raise PaygoError(f"{day:%Y-%m-%d} is over", "give a day that has not ended; --lock switches the unit off now")
+    return Decimal(left / 86_400).quantize(Decimal("0.000001"))
+
+
+@device.command()
+@click.argument("serial")
+@click.argument("tokens", metavar="TOKEN...", nargs=-1, required=True)
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who found it, for the record.")
+@registry_options
+@output_options
+def reconcile(serial: str, tokens: tuple[str, ...], *, noted_by: str, registry_path: str, as_json: bool) -> None:
+    """Find a lost count again, from tokens that the unit accepted.
+
+    The registry's count goes up to the found one, never down, and the note of it stays. The unit may have accepted
+    more tokens than these, so a sync that goes ahead of it makes sure that the next tokens work.
+
+    \b
+      paygo device reconcile SLT220000001 "016 609 796" "662 486 790"
+    """
+    with open_registry(registry_path) as registry:
+        from paygo_core.registry import find_count
+
+        unit = registry.device(serial)
+        found = find_count(unit, tokens)
+        moved = registry.advance(serial, found, noted_by)
+    advice = f"paygo device token {serial} --sync --behind"
     if as_json:
-        emit({"serial": serial, **_token_facts(issued), "effect": effect, "dry_run": dry_run})
+        emit({"serial": serial, "found": found, "registry": unit.count, "moved": moved, "advice": advice})
+        return
+    if moved:
+        click.echo(f"{serial}: the unit's count is {found} or more; the registry had {unit.count}, and has {found} now")
     else:
-        click.echo(issued.grouped())
+        click.echo(f"{serial}: the tokens lead to count {found}; the registry is not behind, at {unit.count}")
+    note(f"If the unit refuses the next token, enter a sync first: {advice}")
 
 
 def _token_facts(issued: Token) -> dict[str, Any]:

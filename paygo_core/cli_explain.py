@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paygo_core.cli_options import device_config, device_options, state_for_people, state_options, typed_token
+from paygo_core.cli_registry import open_registry
 from paygo_core.decoding import DecoderState
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType
@@ -50,9 +51,7 @@ def _known_devices(files: tuple[str, ...], registry_path: str | None) -> list[De
             note(f"paygo: {problem}")
         devices += listed.devices
     if registry_path is not None:
-        from paygo_core.registry import Registry
-
-        with Registry.open(registry_path, create=False) as registry:
+        with open_registry(registry_path) as registry:
             devices += registry.devices()
     return devices
 

@@ -1,20 +1,37 @@
 """Which devices exist, their keys and their counts."""
 
-from paygo_core.registry.issuing import next_token
-from paygo_core.registry.schema import ISSUE_REASONS, STATES, IssueReason, State
-from paygo_core.registry.store import Conflict, ImportResult, IssuedToken, RegisteredDevice, Registry
+from paygo_core.registry.issuing import find_count, next_sync, next_token, next_tokens
+from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
+from paygo_core.registry.store import (
+    Conflict,
+    ImportResult,
+    IssuedToken,
+    Note,
+    Order,
+    Refused,
+    RegisteredDevice,
+    Registry,
+)
 from paygo_core.registry.trouble import RegistryUnavailableError
 
 __all__ = [
     "ISSUE_REASONS",
+    "NOTE_KINDS",
     "STATES",
     "Conflict",
     "ImportResult",
     "IssueReason",
     "IssuedToken",
+    "Note",
+    "NoteKind",
+    "Order",
+    "Refused",
     "RegisteredDevice",
     "Registry",
     "RegistryUnavailableError",
     "State",
+    "find_count",
+    "next_sync",
     "next_token",
+    "next_tokens",
 ]

@@ -1,37 +1,58 @@
-"""The registry's file as a database: made with mode 0600, every commit on the disk, writers one at a time."""
+"""The registry's database. A file: mode 0600, every commit on the disk, one writer at a time. Or PostgreSQL."""
 
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import threading
-from contextlib import suppress
+import weakref
+from contextlib import closing, suppress
 from typing import Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.orm import Session
 
 from paygo_core.errors import PaygoError
 from paygo_core.registry.trouble import RegistryUnavailableError
 
 _creating = threading.Lock()
+_LOCK_KEY = 0x70617967
+"""Of PostgreSQL's advisory lock: any number that no other program takes."""
 
 
 def open_engine(place: str | os.PathLike[str], create: bool = True, busy_seconds: float = 30.0) -> tuple[str, Engine]:
-    """The file's path and an engine on it, which only reads; `writing` gives the one that writes."""
+    """What the registry is called, and an engine on it, which only reads; `writing` gives the one that writes."""
+    url = _server_of(place)
+    if url is not None:
+        options = {"connect_timeout": max(2, round(busy_seconds)), "options": f"-c lock_timeout={round(busy_seconds)}s"}
+        server = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+        _forget_in_children(server)
+        return url.set(drivername="postgresql").render_as_string(hide_password=True), server
     path = _path_of(place)
     _ensure_file(path, create)
     engine = create_engine(
         URL.create("sqlite", database=path),
         hide_parameters=True,  # else an error shows the key that was being written
-        poolclass=NullPool,  # a connection must not live through a fork
         connect_args={"timeout": busy_seconds, "isolation_level": None},  # transactions are begun below
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
+    _forget_in_children(engine)
     return path, engine
+
+
+def _forget_in_children(engine: Engine) -> None:
+    """A connection must not live through a fork: a child begins with none."""
+    reference = weakref.ref(engine)
+
+    def forget() -> None:
+        if (inherited := reference()) is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget)
 
 
 def writing(engine: Engine) -> Engine:
@@ -41,11 +62,39 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(paygo_write=True)
 
 
+def lock_registry(session: Session) -> None:
+    """Until the transaction's end nobody else adds devices. SQLite's writers wait for each other anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+
+
+def keep_log(engine: Engine) -> None:
+    """Gives a file a write-ahead log, in which a commit is one write and one sync. It stays a property of the file."""
+    if engine.dialect.name == "sqlite":
+        with _alone(engine) as connection, suppress(sqlite3.OperationalError):  # in use: then at another time
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def compact(engine: Engine) -> None:
+    """Writes a file anew, without what was deleted from it, also in its log."""
+    if engine.dialect.name == "sqlite":
+        with _alone(engine) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _alone(engine: Engine) -> closing[sqlite3.Connection]:
+    """A connection outside of any transaction."""
+    engine.dispose()
+    return closing(sqlite3.connect(str(engine.url.database), isolation_level=None))
+
+
 def _configure(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
-    # With SQLite's rollback journal FULL leaves a committed count undone after a power cut; EXTRA is FULL that also
-    # syncs the directory once the journal is gone (sqlite.org/pragma.html#pragma_synchronous).
+    # FULL is what a write-ahead log needs; before a file has one, EXTRA also syncs the directory once the rollback
+    # journal is gone, without which a committed count comes undone (sqlite.org/pragma.html#pragma_synchronous).
     connection.execute("PRAGMA synchronous=EXTRA")
+    connection.execute("PRAGMA secure_delete=ON")  # no old key stays in a freed page
 
 
 def _begin(connection: Connection) -> None:
@@ -53,14 +102,29 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def _server_of(place: str | os.PathLike[str]) -> URL | None:
+    """The URL of a PostgreSQL server, else None."""
+    shown = os.fspath(place)
+    if not shown.startswith(("postgresql://", "postgresql+psycopg://", "postgres://")):
+        return None
+    try:
+        import psycopg  # noqa: F401  # is it there?
+
+        return make_url(shown).set(drivername="postgresql+psycopg")
+    except ArgumentError:
+        raise PaygoError("the registry's URL cannot be read", "it is postgresql://user@host/name") from None
+    except ImportError:
+        raise PaygoError("a registry in PostgreSQL needs psycopg", "pip install 'paygo-solar[postgresql]'") from None
+
+
 def _path_of(place: str | os.PathLike[str]) -> str:
-    text = os.fspath(place)
-    if "://" not in text:
-        path = text
+    shown = os.fspath(place)
+    if "://" not in shown:
+        path = shown
     else:
-        hint = "a registry is a file, given as a path or as sqlite:///path"
+        hint = "a registry is a file, given as a path or as sqlite:///path, or postgresql://user@host/name"
         try:
-            url = make_url(text)
+            url = make_url(shown)
         except ArgumentError:
             raise PaygoError("the registry's URL cannot be read", hint) from None
         if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.query:

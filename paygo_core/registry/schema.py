@@ -1,17 +1,17 @@
-"""The registry's tables, schema version 1. They stay: a change is a new version with a migration."""
+"""The registry's tables at their newest version; migrations/ has the way to it from each older one."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Any, Literal, get_args
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, LargeBinary, MetaData, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from paygo_core.device import Device
-from paygo_core.errors import PaygoError
+from paygo_core.registry.keys import PLAIN, KeyBox
 from paygo_core.tokens import (
     LARGEST_COUNT,
     LARGEST_EXTENDED_VALUE,
@@ -19,8 +19,6 @@ from paygo_core.tokens import (
     LARGEST_STARTING_CODE,
     DeviceConfig,
 )
-
-SCHEMA_VERSION = 1
 
 State = Literal["new", "provisioned", "active", "unlocked", "repair", "retired"]
 """Where a device is in its life."""
@@ -32,7 +30,10 @@ IssueReason = Literal["payment", "bonus", "manual", "test"]
 ISSUE_REASONS: tuple[IssueReason, ...] = get_args(IssueReason)
 """All of IssueReason."""
 
-PLAIN_KEY = "plain"
+NoteKind = Literal["state", "swap", "rekey", "sync", "note"]
+"""What a note on a device is about."""
+NOTE_KINDS: tuple[NoteKind, ...] = get_args(NoteKind)
+"""All of NoteKind."""
 
 
 def utc_now() -> datetime:
@@ -86,12 +87,12 @@ class MetaRow(Base):
 
 
 class DeviceRow(Base):
-    """A device. key_blob holds 16 bytes when key_format is 'plain'; other formats are free to keep none."""
+    """A device. How key_blob is to be read says key_format (keys.py); a device without a key has starting code 1."""
 
     __tablename__ = "devices"
     __table_args__ = (
         CheckConstraint(
-            f"key_format <> '{PLAIN_KEY}' OR (key_blob IS NOT NULL AND length(key_blob) = 16)", name="key_blob"
+            f"key_format <> '{PLAIN}' OR (key_blob IS NOT NULL AND length(key_blob) = 16)", name="key_blob"
         ),
         _between("starting_code", 1, LARGEST_STARTING_CODE),
         _between("count", 0, "max_count"),
@@ -122,14 +123,10 @@ class DeviceRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
-    def device(self) -> Device:
-        """The row as the rest of the package knows it."""
-        if self.key_format != PLAIN_KEY or self.key_blob is None:
-            raise PaygoError(
-                f"the key of {self.serial} is stored as {self.key_format!r}", "a newer version of this program reads it"
-            )
+    def device(self, keys: KeyBox) -> Device:
+        """The row as the rest of the package knows it. Raises PaygoError when it has no key that can be read."""
         config = DeviceConfig(
-            self.key_blob,
+            keys.unseal(self.serial, self.key_format, self.key_blob),
             self.starting_code,
             self.time_divider,
             self.restricted_digit_set,
@@ -141,13 +138,14 @@ class DeviceRow(Base):
         return Device(self.serial, config, self.count, self.hardware_model, self.version, self.test_code)
 
 
-def new_device_values(device: Device) -> dict[str, Any]:
+def new_device_values(device: Device, keys: KeyBox) -> dict[str, Any]:
     """The columns of a device that comes into the registry now. They hold the key: not for showing."""
     config, now = device.config, utc_now()
+    key_format, key_blob = keys.seal(device.serial, config.secret_key)
     return {
         "serial": device.serial,
-        "key_format": PLAIN_KEY,
-        "key_blob": config.secret_key,
+        "key_format": key_format,
+        "key_blob": key_blob,
         "starting_code": config.starting_code,
         "count": device.count,
         "time_divider": config.time_divider,
@@ -187,3 +185,17 @@ class TokenRow(Base):
     reason: Mapped[str]
     issued_by: Mapped[str]
     issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class NoteRow(Base):
+    """What happened to a device."""
+
+    __tablename__ = "notes"
+    __table_args__ = (_one_of("kind", NOTE_KINDS), Index("ix_notes_device_id", "device_id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_id: Mapped[int] = mapped_column(ForeignKey("devices.id"))
+    kind: Mapped[str]
+    text: Mapped[str]
+    noted_by: Mapped[str]
+    noted_at: Mapped[datetime] = mapped_column(UtcDateTime)

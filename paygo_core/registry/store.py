@@ -1,55 +1,84 @@
-"""The registry itself: devices and issued tokens in one SQLite file.
+"""The registry itself: devices and issued tokens, in one SQLite file or in PostgreSQL.
 
-A token is returned only after its count is durable, and writers take the file's write lock before they read a count,
-so that two processes never issue the same count.
+A token is returned only after its count is durable, and writers take the file's write lock, or in PostgreSQL the
+device's row lock, before they read a count, so that two processes never issue the same count.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from paygo_core._version import __version__
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
-from paygo_core.registry.engine import open_engine, writing
-from paygo_core.registry.issuing import next_token
+from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
+from paygo_core.registry.issuing import next_sync, next_token, next_tokens
+from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
+from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
     ISSUE_REASONS,
-    SCHEMA_VERSION,
+    NOTE_KINDS,
     STATES,
-    Base,
     DeviceRow,
     IssueReason,
     MetaRow,
+    NoteKind,
+    NoteRow,
     State,
     TokenRow,
     new_device_values,
     utc_now,
 )
 from paygo_core.registry.trouble import explained
-from paygo_core.tokens import Days, Token, TokenType
+from paygo_core.tokens import LARGEST_STARTING_CODE, Days, DeviceConfig, Token, TokenType, checked_int
 
 _PAGE = 500
+LARGEST_BATCH = 100_000
+"""Devices that are made at once, at most."""
+_ENCRYPTION = "encryption"
 
 
 @dataclass(frozen=True)
 class RegisteredDevice:
-    """A device with what the registry knows besides. Times are aware UTC."""
+    """What the registry knows of a device but for its key. count: the last used. Times are aware UTC.
 
-    device: Device
+    takes_tokens: False for a device without a key, such as a plain charger, whose output the bridge switches.
+    """
+
+    serial: str
     state: State
+    count: int
+    starting_code: int
+    time_divider: int
+    restricted_digit_set: bool
+    hardware_model: str
+    version: str
+    takes_tokens: bool
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that happened to a device. noted_at is aware UTC."""
+
+    kind: NoteKind
+    text: str
+    noted_by: str
+    noted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -61,6 +90,27 @@ class IssuedToken:
     reason: IssueReason
     issued_by: str
     issued_at: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a device is to get: value in raw units, or days. tokens: those that were issued, to be entered in order."""
+
+    serial: str
+    token_type: TokenType = TokenType.ADD_TIME
+    value: int | None = None
+    days: Days | None = None
+    reason: IssueReason = "payment"
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An order for which nothing was issued: what is wrong, and what would be right."""
+
+    order: Order
+    cause: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -91,22 +141,38 @@ class Registry:
     threads, and from several processes on the same file (not on a network file system).
     """
 
-    def __init__(self, path: str, engine: Engine) -> None:
+    def __init__(self, path: str, engine: Engine, passphrase: Passphrase | None = None) -> None:
         self._path = path
         self._engine = engine
         self._writing = writing(engine)
+        self._passphrase = passphrase
+        self._box = KeyBox()
+        self._opening = threading.Lock()
+        self._ready = False
 
     @classmethod
     def open(
-        cls, place: str | os.PathLike[str] = "paygo.db", create: bool = True, *, busy_seconds: float = 30.0
+        cls,
+        place: str | os.PathLike[str] = "paygo.db",
+        create: bool = True,
+        *,
+        passphrase: Passphrase | None = None,
+        busy_seconds: float = 30.0,
     ) -> Registry:
-        """The registry in a file, given as path or as `sqlite:///path`. A new one is made with mode 0600.
+        """The registry in a file (a path, or `sqlite:///path`), or in PostgreSQL (`postgresql://user@host/name`).
 
-        create: make it when it is not there; else that is a PaygoError. busy_seconds: how long to wait for another
-        program's transaction.
+        A new file is made with mode 0600; an older schema is brought up to date. create: make it when it is not there;
+        else that is a PaygoError. passphrase: a text, or a function that is called when an encrypted key is needed for
+        the first time. A new registry opened with a text encrypts its keys from the start. busy_seconds: how long to
+        wait for another program's transaction.
         """
-        registry = cls(*open_engine(place, create, busy_seconds))
-        registry._ensure_schema(create)
+        registry = cls(*open_engine(place, create, busy_seconds), passphrase)
+        try:
+            registry._ensure_schema(create)
+            registry._ready = True
+        except BaseException:
+            registry.close()
+            raise
         return registry
 
     def __enter__(self) -> Registry:
@@ -124,35 +190,83 @@ class Registry:
 
     @contextmanager
     def _transaction(self, write: bool = False) -> Iterator[Session]:
+        if write and self._ready and callable(self._passphrase):  # nobody shall wait for a lock while somebody types
+            with self._transaction() as session:
+                self._keys(session)
         engine = self._writing if write else self._engine
         with explained(self._path), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def _ensure_schema(self, create: bool) -> None:
         with self._transaction() as session:
-            found = self._has_schema(session)
-        if found:
+            found = schema_version(session.connection(), self._path)
+        if found == NEWEST:
             return
-        if not create:
+        if found is None and not create:
             raise PaygoError(f"{self._path}: the file holds no registry", "import a device list to make one")
         with self._transaction(write=True) as session:
-            if not self._has_schema(session):  # another process may have been faster
-                Base.metadata.create_all(session.connection())
-                session.add(MetaRow(name="schema_version", value=str(SCHEMA_VERSION)))
+            lock_registry(session)
+            found = schema_version(session.connection(), self._path)  # another process may have been faster
+            if found != NEWEST:
+                bring_up_to_date(session.connection(), found)
+            if found is None:
+                session.add(MetaRow(name="made_by", value=f"paygo {__version__}"))
+                if isinstance(self._passphrase, str):
+                    session.add(MetaRow(name=_ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
+        keep_log(self._engine)
 
-    def _has_schema(self, session: Session) -> bool:
-        tables = inspect(session.connection()).get_table_names()
-        if not tables:
-            return False
-        row = session.get(MetaRow, "schema_version") if MetaRow.__tablename__ in tables else None
-        if row is None:
-            raise PaygoError(f"{self._path}: a database, but not a registry", "name a registry, or a new file")
-        if row.value != str(SCHEMA_VERSION):
-            raise PaygoError(
-                f"{self._path}: the registry has schema version {row.value}, this program knows {SCHEMA_VERSION}",
-                "use the newer version of this program that wrote it",
-            )
-        return True
+    def _keys(self, session: Session) -> KeyBox:
+        """How keys are read and written now: another process may have changed it since the last transaction."""
+        row = session.get(MetaRow, _ENCRYPTION)
+        parameters = "" if row is None else row.value
+        with self._opening:
+            if parameters != self._box.parameters:
+                if parameters:
+                    self._passphrase = ask(self._passphrase)
+                self._box = KeyBox.of(parameters, ask(self._passphrase)) if parameters else KeyBox()
+            return self._box
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the keys are encrypted at rest."""
+        with self._transaction() as session:
+            return session.get(MetaRow, _ENCRYPTION) is not None
+
+    def change_passphrase(self, new: str | None) -> int:
+        """Encrypts every key anew, under another passphrase, or stores them plain when `new` is None.
+
+        One transaction; returns how many keys there are. What SQLite kept of the old ones is overwritten. Needs the
+        present passphrase when there is one.
+        """
+        if new == "":
+            raise PaygoError("an empty passphrase protects nothing", "give None to store the keys plain")
+        box = KeyBox() if new is None else KeyBox.new(new)
+        changed = 0
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            old = self._keys(session)
+            last = 0
+            query = select(DeviceRow).order_by(DeviceRow.id).limit(_PAGE)
+            while page := list(session.scalars(query.where(DeviceRow.id > last))):
+                last = page[-1].id
+                for device in page:
+                    if device.key_format != NO_KEY:
+                        key = old.unseal(device.serial, device.key_format, device.key_blob)
+                        device.key_format, device.key_blob = box.seal(device.serial, key)
+                        changed += 1
+                session.flush()
+                session.expunge_all()
+            row = session.get(MetaRow, _ENCRYPTION)
+            if row is not None:
+                session.delete(row)
+                session.flush()
+            if box.parameters:
+                session.add(MetaRow(name=_ENCRYPTION, value=box.parameters))
+        with self._opening:
+            self._passphrase, self._box = new, box
+        with explained(self._path):
+            compact(self._engine)
+        return changed
 
     def add(self, device: Device) -> bool:
         """Adds a device; False when it is there already. Raises PaygoError when it is there with other data."""
@@ -171,17 +285,21 @@ class Registry:
         conflicts: list[Conflict] = []
         remaining = iter(devices)
         with self._transaction(write=True) as session:
+            lock_registry(session)
+            keys = self._keys(session)
             while chunk := list(islice(remaining, _PAGE)):
                 rows = session.scalars(select(DeviceRow).where(DeviceRow.serial.in_([d.serial for d in chunk])))
-                known = {row.serial: row.device() for row in rows}
+                known: dict[str, Device | None] = {row.serial: _device_of(row, keys) for row in rows}
                 new: list[dict[str, Any]] = []
                 for device in chunk:
                     old = known.get(device.serial)
-                    if old is None:
+                    if device.serial not in known:
                         _checked_text("hardware model", device.hardware_model)
                         _checked_text("version", device.version)
                         known[device.serial] = device
-                        new.append(new_device_values(device))
+                        new.append(new_device_values(device, keys))
+                    elif old is None:
+                        conflicts.append(Conflict(device.serial, ("no key",)))
                     elif differs := _differences(old, device):
                         conflicts.append(Conflict(device.serial, differs))
                     else:
@@ -191,38 +309,144 @@ class Registry:
                 added += len(new)
         return ImportResult(added, unchanged, conflicts)
 
+    def make(
+        self,
+        number: int,
+        prefix: str,
+        *,
+        digits: int = 9,
+        hardware_model: str = "",
+        version: str = "",
+        time_divider: int = 1,
+        restricted_digit_set: bool = False,
+    ) -> list[str]:
+        """New devices with keys and starting codes from the operating system's randomness. Returns their serials.
+
+        number: 1 … 100 000. Serials are the prefix and a running number of `digits` digits, which goes on after the
+        highest that is there. Raises PaygoError when they run out, or for anything out of range.
+        """
+        checked_int("number of devices", number, 1, LARGEST_BATCH)
+        checked_int("digits", digits, 1, 18)
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            keys = self._keys(session)
+            first = 1 + _highest_number(session, prefix, digits)
+            if first + number > 10**digits:
+                raise PaygoError(f"{prefix} has no {number} serials of {digits} digits left", "give more digits")
+            serials = [f"{prefix}{n:0{digits}d}" for n in range(first, first + number)]
+            devices = [
+                Device(serial, _random_config(time_divider, restricted_digit_set), 1, hardware_model, version)
+                for serial in serials
+            ]
+            _checked_text("hardware model", hardware_model)
+            _checked_text("version", version)
+            session.execute(insert(DeviceRow), [new_device_values(device, keys) for device in devices])
+        return serials
+
+    def rekey(self, serial: str, noted_by: str = "") -> Device:
+        """Gives a device a new key and starting code, on the record: after a repair, or when the key got out.
+
+        Its counts go on, so that no record is ambiguous; it is new until it is provisioned again. Returns the device.
+        """
+        with self._transaction(write=True) as session:
+            row = _row(session, serial, lock=True)
+            keys = self._keys(session)
+            keys.unseal(serial, row.key_format, row.key_blob)
+            config = _random_config(row.time_divider, row.restricted_digit_set)
+            row.key_format, row.key_blob = keys.seal(serial, config.secret_key)
+            row.starting_code, row.state, row.updated_at = config.starting_code, "new", utc_now()
+            text = f"a new key after count {row.count}; tokens up to it work no more"
+            session.add(NoteRow(device_id=row.id, kind="rekey", text=text, noted_by=noted_by, noted_at=utc_now()))
+            return row.device(keys)
+
+    def swap(self, old: str, new: str, days: Days, *, issued_by: str = "") -> tuple[Token, list[Token]]:
+        """Moves what is left of a unit's credit to another unit, on the record of both, in one transaction.
+
+        days: what is left, as the old unit shows or its customer's account says. Returns the token that locks the old
+        unit, whose state becomes repair, and those that set the new one's time. Raises PaygoError as `issue`.
+        """
+        if old == new:
+            raise PaygoError(f"{old} cannot take its own place", "name the unit that takes its place")
+        _checked_text("issued by", issued_by)
+        with self._transaction(write=True) as session:
+            # Always in the same order, so that two swaps never wait for each other.
+            rows = {serial: _row(session, serial, lock=True) for serial in sorted((old, new))}
+            keys = self._keys(session)
+            lock = next_tokens(rows[old].device(keys), TokenType.SET_TIME, value=0)
+            moved = next_tokens(rows[new].device(keys), TokenType.SET_TIME, days=days)
+            _record(session, rows[old], lock, "manual", issued_by)
+            _record(session, rows[new], moved, "manual", issued_by)
+            rows[old].state = "repair"
+            for serial, text in (
+                (old, f"replaced by {new}, {days} days left"),
+                (new, f"replaces {old}, {days} days left"),
+            ):
+                note = NoteRow(
+                    device_id=rows[serial].id, kind="swap", text=text, noted_by=issued_by, noted_at=utc_now()
+                )
+                session.add(note)
+        return lock[0], moved
+
+    def add_plain(self, serial: str, hardware_model: str = "", version: str = "") -> bool:
+        """Adds a device that takes no tokens, and needs no key; False when it is there already.
+
+        Raises PaygoError when a device with a key has this serial, or for texts that cannot be used.
+        """
+        _checked_text("hardware model", hardware_model)
+        _checked_text("version", version)
+        template = Device(serial, DeviceConfig(bytes(16), 1), 0, hardware_model, version)
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            row = session.scalars(select(DeviceRow).where(DeviceRow.serial == serial)).first()
+            if row is None:
+                values = new_device_values(template, KeyBox())
+                session.add(DeviceRow(**{**values, "key_format": NO_KEY, "key_blob": None}))
+            elif row.key_format != NO_KEY:
+                raise PaygoError(f"the registry holds {serial} with a key", "nothing is ever overwritten")
+        return row is None
+
     def device(self, serial: str) -> Device:
-        """The device with its present count. Raises PaygoError, with the nearest serial, when there is none."""
-        return self.entry(serial).device
+        """The device with its key and present count. Raises PaygoError, with the nearest serial, when there is none."""
+        with self._transaction() as session:
+            return _row(session, serial).device(self._keys(session))
 
     def entry(self, serial: str) -> RegisteredDevice:
-        """The device with its state and times. Raises as `device`."""
+        """What is known of a device but for its key. Raises as `device`; needs no passphrase."""
         with self._transaction() as session:
             return _entry(_row(session, serial))
 
     def devices(self) -> Iterator[Device]:
-        """All devices by serial. Other methods may be called, and devices added, on the way."""
-        return (entry.device for entry in self.entries())
+        """All devices that take tokens, by serial. Other methods may be called, and devices added, on the way."""
+        for page in self._pages():
+            with self._transaction() as session:
+                keys = self._keys(session)
+            for row in page:
+                if row.key_format != NO_KEY:
+                    yield row.device(keys)
 
     def entries(self) -> Iterator[RegisteredDevice]:
-        """All devices by serial, with states and times."""
-        # In pages: a reader that keeps its transaction open would lock out the writers.
+        """All devices by serial, without keys; needs no passphrase."""
+        for page in self._pages():
+            yield from map(_entry, page)
+
+    def _pages(self) -> Iterator[list[DeviceRow]]:
+        """In pages: a reader that keeps its transaction open would lock out the writers."""
         last = ""
         while True:
             with self._transaction() as session:
                 query = select(DeviceRow).where(DeviceRow.serial > last).order_by(DeviceRow.serial).limit(_PAGE)
-                page = [_entry(row) for row in session.scalars(query)]
-            yield from page
+                page = list(session.scalars(query))
+            yield page
             if len(page) < _PAGE:
                 return
-            last = page[-1].device.serial
+            last = page[-1].serial
 
     def set_state(self, serial: str, state: State) -> None:
         """Notes where the device is in its life. Raises PaygoError for a serial or a state that there is not."""
         if state not in STATES:
             raise PaygoError(f"{state!r} is not a state", f"states are {', '.join(STATES)}")
         with self._transaction(write=True) as session:
-            row = _row(session, serial)
+            row = _row(session, serial, lock=True)
             row.state, row.updated_at = state, utc_now()
 
     def issue(
@@ -243,28 +467,144 @@ class Registry:
         dry_run: only what the token would be; the next caller gets the same one. Raises PaygoError for anything out
         of range and when no count is left (T10).
         """
+        tokens = self._issue(
+            serial,
+            lambda device: [next_token(device, token_type, value=value, days=days, extended=extended)],
+            reason,
+            issued_by,
+            dry_run,
+            extended,
+        )
+        return tokens[0]
+
+    def issue_time(
+        self,
+        serial: str,
+        token_type: TokenType = TokenType.ADD_TIME,
+        *,
+        value: int | None = None,
+        days: Days | None = None,
+        reason: IssueReason = "payment",
+        issued_by: str = "",
+        dry_run: bool = False,
+    ) -> list[Token]:
+        """The same for any number of units: above 995 several tokens, recorded together, to be entered in order."""
+        return self._issue(
+            serial,
+            lambda device: next_tokens(device, token_type, value=value, days=days),
+            reason,
+            issued_by,
+            dry_run,
+        )
+
+    def issue_sync(
+        self,
+        serial: str,
+        *,
+        behind: bool = False,
+        reason: IssueReason = "manual",
+        issued_by: str = "",
+        dry_run: bool = False,
+    ) -> Token:
+        """A COUNTER_SYNC; `behind`: the registry may be behind the unit, so that it goes 98 counts ahead (T19)."""
+        return self._issue(serial, lambda device: [next_sync(device, behind)], reason, issued_by, dry_run)[0]
+
+    def _issue(
+        self,
+        serial: str,
+        make: Callable[[Device], list[Token]],
+        reason: IssueReason,
+        issued_by: str,
+        dry_run: bool,
+        extended: bool = False,
+    ) -> list[Token]:
         if reason not in ISSUE_REASONS:
             raise PaygoError(f"{reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
         _checked_text("issued by", issued_by)
         with self._transaction(write=not dry_run) as session:
-            row = _row(session, serial)
-            token = next_token(row.device(), token_type, value=value, days=days, extended=extended)
+            row = _row(session, serial, lock=not dry_run)
+            tokens = make(row.device(self._keys(session)))
             if not dry_run:
-                row.count, row.updated_at = token.count, utc_now()
-                session.add(
-                    TokenRow(
-                        device_id=row.id,
-                        count=token.count,
-                        token_type=int(token.token_type),
-                        value=token.value,
-                        extended=extended,
-                        digits=token.digits,
-                        reason=reason,
-                        issued_by=issued_by,
-                        issued_at=row.updated_at,
-                    )
-                )
-        return token
+                _record(session, row, tokens, reason, issued_by, extended)
+        return tokens
+
+    def issue_many(self, orders: Iterable[Order], *, issued_by: str = "") -> Iterator[Order | Refused]:
+        """Issues the tokens of many orders; each comes back with its tokens, or refused, in the order given.
+
+        500 orders are one transaction, on the disk before the first of them comes back: a crash wastes the counts of
+        500 orders at most, and spends none twice. An order that is refused changes nothing.
+        """
+        _checked_text("issued by", issued_by)
+        remaining = iter(orders)
+        while chunk := list(islice(remaining, _PAGE)):
+            yield from self._issue_chunk(chunk, issued_by)
+
+    def _issue_chunk(self, orders: list[Order], issued_by: str) -> list[Order | Refused]:
+        answers: list[Order | Refused] = []
+        spent: list[dict[str, Any]] = []
+        now = utc_now()
+        with self._transaction(write=True) as session:
+            serials = sorted({order.serial for order in orders})
+            query = select(DeviceRow).where(DeviceRow.serial.in_(serials)).order_by(DeviceRow.serial).with_for_update()
+            keys = self._keys(session)
+            rows = {row.serial: row for row in session.scalars(query)}
+            devices: dict[str, Device] = {}
+            for order in orders:
+                try:
+                    row = rows.get(order.serial)
+                    if row is None:
+                        _row(session, order.serial)  # raises, with the nearest serial
+                    assert row is not None
+                    if order.serial not in devices:
+                        devices[order.serial] = row.device(keys)
+                    if order.reason not in ISSUE_REASONS:
+                        raise PaygoError(f"{order.reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
+                    tokens = next_tokens(devices[order.serial], order.token_type, value=order.value, days=order.days)
+                except PaygoError as error:
+                    answers.append(Refused(order, error.cause, error.hint))
+                    continue
+                devices[order.serial] = replace(devices[order.serial], count=tokens[-1].count)
+                answers.append(replace(order, tokens=tuple(tokens)))
+                spent += (_token_values(row.id, token, order.reason, issued_by, now) for token in tokens)
+            if spent:
+                session.execute(insert(TokenRow), spent)
+                changed = [
+                    {"id": rows[s].id, "count": device.count, "updated_at": now} for s, device in devices.items()
+                ]
+                session.execute(update(DeviceRow), changed)
+        return answers
+
+    def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
+        """Takes note that a unit's last count is `count`: ours goes up to it, never down. Returns whether it did.
+
+        Raises PaygoError for an unknown serial, or a count that the device cannot have.
+        """
+        with self._transaction(write=True) as session:
+            row = _row(session, serial, lock=True)
+            checked_int("count", count, 0, row.max_count)
+            if count <= row.count:
+                return False
+            text = f"the unit's count is {count}, the registry's was {row.count}"
+            session.add(NoteRow(device_id=row.id, kind="sync", text=text, noted_by=noted_by, noted_at=utc_now()))
+            row.count, row.updated_at = count, utc_now()
+        return True
+
+    def add_note(self, serial: str, text: str, kind: NoteKind = "note", noted_by: str = "") -> None:
+        """Records something about a device. Raises PaygoError for an unknown serial, kind, or text of no one line."""
+        if kind not in NOTE_KINDS:
+            raise PaygoError(f"{kind!r} is not a kind of note", f"kinds are {', '.join(NOTE_KINDS)}")
+        _checked_text("note", text)
+        _checked_text("noted by", noted_by)
+        with self._transaction(write=True) as session:
+            row = _row(session, serial)
+            session.add(NoteRow(device_id=row.id, kind=kind, text=text, noted_by=noted_by, noted_at=utc_now()))
+
+    def notes(self, serial: str) -> list[Note]:
+        """What happened to a device, in order. Raises PaygoError when there is no such device."""
+        with self._transaction() as session:
+            query = select(NoteRow).where(NoteRow.device_id == _row(session, serial).id).order_by(NoteRow.id)
+            rows = session.scalars(query)
+            return [Note(cast(NoteKind, row.kind), row.text, row.noted_by, row.noted_at) for row in rows]
 
     def tokens(self, serial: str) -> list[IssuedToken]:
         """The tokens issued for a device, by count. Raises PaygoError when there is no such device."""
@@ -273,9 +613,11 @@ class Registry:
             return [_issued(row) for row in session.scalars(query)]
 
 
-def _row(session: Session, serial: str) -> DeviceRow:
+def _row(session: Session, serial: str, lock: bool = False) -> DeviceRow:
+    """The row of a device. lock: against other writers, where they do not wait for each other anyway."""
     sane = len(serial) <= 64 and serial.isprintable()
-    row = session.scalars(select(DeviceRow).where(DeviceRow.serial == serial)).first() if sane else None
+    query = select(DeviceRow).where(DeviceRow.serial == serial)
+    row = session.scalars(query.with_for_update() if lock else query).first() if sane else None
     if row is None:
         nearest = _nearest(session, serial) if sane else None
         hint = f"did you mean {nearest}?" if nearest else "list the devices to see the serials"
@@ -295,6 +637,49 @@ def _nearest(session: Session, serial: str) -> str | None:
     return folded[matches[0]] if matches else None
 
 
+def _record(
+    session: Session,
+    row: DeviceRow,
+    tokens: list[Token],
+    reason: IssueReason,
+    issued_by: str,
+    extended: bool = False,
+) -> None:
+    """Spends the counts of tokens."""
+    row.count, row.updated_at = tokens[-1].count, utc_now()
+    values = [_token_values(row.id, token, reason, issued_by, row.updated_at, extended) for token in tokens]
+    session.execute(insert(TokenRow), values)
+
+
+def _token_values(
+    device_id: int, token: Token, reason: str, issued_by: str, issued_at: datetime, extended: bool = False
+) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "count": token.count,
+        "token_type": int(token.token_type),
+        "value": token.value,
+        "extended": extended,
+        "digits": token.digits,
+        "reason": reason,
+        "issued_by": issued_by,
+        "issued_at": issued_at,
+    }
+
+
+def _random_config(time_divider: int, restricted_digit_set: bool) -> DeviceConfig:
+    code = 1 + secrets.randbelow(LARGEST_STARTING_CODE)
+    return DeviceConfig(secrets.token_bytes(16), code, time_divider, restricted_digit_set)
+
+
+def _highest_number(session: Session, prefix: str, digits: int) -> int:
+    """The highest running number behind a prefix, 0 when there is none."""
+    pattern = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "_" * digits
+    query = select(DeviceRow.serial).where(DeviceRow.serial.like(pattern, escape="\\"))
+    tails = (serial[len(prefix) :] for serial in session.scalars(query))
+    return max((int(tail) for tail in tails if tail.isascii() and tail.isdecimal()), default=0)
+
+
 def _checked_text(name: str, text: str) -> None:
     if not text.isprintable():
         raise PaygoError(f"the text of {name!r} has control characters", "write it as plain text")
@@ -302,7 +687,23 @@ def _checked_text(name: str, text: str) -> None:
 
 def _entry(row: DeviceRow) -> RegisteredDevice:
     state: Any = row.state  # CHECKed by the database
-    return RegisteredDevice(row.device(), state, row.created_at, row.updated_at)
+    return RegisteredDevice(
+        row.serial,
+        state,
+        row.count,
+        row.starting_code,
+        row.time_divider,
+        row.restricted_digit_set,
+        row.hardware_model,
+        row.version,
+        row.key_format != NO_KEY,
+        row.created_at,
+        row.updated_at,
+    )
+
+
+def _device_of(row: DeviceRow, keys: KeyBox) -> Device | None:
+    return None if row.key_format == NO_KEY else row.device(keys)
 
 
 def _issued(row: TokenRow) -> IssuedToken:

@@ -1,4 +1,4 @@
-"""What a database can refuse, as sentences for people. SQLite's words name neither values nor keys."""
+"""What a database can refuse, as sentences for people."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ class RegistryUnavailableError(Problem):
 
 _SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
     ("not a database", PaygoError, "the file is not a registry", "name a registry, or a file that does not exist yet"),
+    ("lock timeout", RegistryUnavailableError, "another program is writing to it", "try again when it is done"),
+    ("password auth", RegistryUnavailableError, "the server refuses user or password", "check the URL, or PGPASSWORD"),
+    ("no password", RegistryUnavailableError, "the server wants a password", "set PGPASSWORD, or use ~/.pgpass"),
+    ("database \"", RegistryUnavailableError, "the server has no such database", "make it with createdb"),
+    ("connection", RegistryUnavailableError, "the server cannot be reached", "check host, port and whether it runs"),
+    ("permission denied", RegistryUnavailableError, "the user may not do that", "grant it the tables of the registry"),
     ("locked", RegistryUnavailableError, "another program is writing to the registry", "try again when it is done"),
     ("readonly", RegistryUnavailableError, "the registry may not be written", "check the file's owner and mode"),
     ("unable to open", RegistryUnavailableError, "the registry cannot be opened", "check who may use its directory"),
@@ -26,7 +32,7 @@ _SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
     ("disk i/o", RegistryUnavailableError, "the disk failed", "nothing was recorded; check the disk and try again"),
     ("malformed", RegistryUnavailableError, "the registry is damaged", "restore it from a copy"),
 )  # fmt: skip
-"""SQLite's words, which are the same in all its versions, unlike Python's access to its error numbers."""
+"""Words of SQLite, the same in all its versions, and of PostgreSQL; the first that is found tells."""
 
 
 @contextmanager

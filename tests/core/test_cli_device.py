@@ -8,13 +8,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from paygo_core import DecoderState, DeviceConfig, TokenType, decode_token
+from paygo_core import DecoderState, DeviceConfig, PaygUnit, TokenType, decode_token, generate_token
 from paygo_core.cli import root
 from paygo_core.cli_device import device as group
 from paygo_core.registry import ISSUE_REASONS, Registry
@@ -151,6 +152,57 @@ def test_days_and_units_follow_the_time_divider_and_the_effect_says_what_is_left
     assert decode_token(config, out.strip(), DecoderState(count=1)).value == value
 
 
+@pytest.mark.parametrize(
+    ("options", "types", "values", "units"),
+    [
+        (["--add", "2000"], [TokenType.ADD_TIME] * 3, [995, 995, 10], 2000),
+        (["--set", "996"], [TokenType.SET_TIME, TokenType.ADD_TIME], [995, 1], 996),
+        (["--add", "995"], [TokenType.ADD_TIME], [995], 995),
+    ],
+)
+def test_more_than_a_token_holds_comes_as_several_in_their_order(stocked, options, types, values, units):
+    """T7, T10."""
+    unit = PaygUnit(CONFIG)
+    status, out, err = stocked("token", "SLT1", *options)
+    assert status == 0
+    assert err.count("\n") == len(types)
+    answers = [unit.enter(line.replace(" ", ""), 0) for line in out.splitlines()]
+    assert [(answer.token_type, answer.value) for answer in answers] == list(zip(types, values, strict=True))
+    assert unit.seconds_left == units * 86_400
+
+
+def test_until_a_day_is_the_end_of_that_day(stocked):
+    day = datetime.now(timezone.utc) + timedelta(days=30)
+    _, out, _ = stocked("token", "SLT24", "--until", f"{day:%Y-%m-%d}", "--json")
+    answer = json.loads(out)
+    assert answer["type"] == "SET_TIME"
+    assert 30 * 24 <= answer["value"] <= 31 * 24
+
+
+def test_a_sync_of_a_registry_that_is_behind_goes_98_counts_ahead(stocked):
+    """T19."""
+    _, out, _ = stocked("token", "SLT1", "--sync", "--behind", "--json")
+    answer = json.loads(out)
+    assert (answer["type"], answer["count"]) == ("COUNTER_SYNC", 99)
+    assert decode_token(CONFIG, answer["token"], DecoderState(count=1)).accepted
+    assert json.loads(stocked("token", "SLT1", "--add", "7", "--json")[1])["count"] == 100
+
+
+def test_a_lost_count_is_found_from_tokens_that_the_unit_accepted(stocked):
+    """T12."""
+    accepted = [generate_token(CONFIG, count, 7) for count in (40, 20, 60)]
+    status, out, err = stocked("reconcile", "SLT1", *(token.grouped() for token in accepted), "--by", "amina")
+    assert (status, out) == (0, "SLT1: the unit's count is 62 or more; the registry had 1, and has 62 now\n")
+    assert "paygo device token SLT1 --sync --behind" in err
+    assert json.loads(stocked("token", "SLT1", "--add", "7", "--json")[1])["count"] == 64
+    status, out, _ = stocked("reconcile", "SLT1", accepted[0].digits)
+    assert (status, out) == (0, "SLT1: the tokens lead to count 42; the registry is not behind, at 64\n")
+    for wrong, says in (("123456789", "no matching count"), ("12", "wrong length"), ("01660979x", "wrong")):
+        status, out, err = stocked("reconcile", "SLT1", wrong)
+        assert (status, out) == (Status.WRONG_USE, "")
+        assert f"is no token of SLT1: {says}" in err
+
+
 def test_a_token_in_json(stocked):
     status, out, _ = stocked("token", "SLT1", "--add", "7", "--json")
     answer = json.loads(out)
@@ -192,13 +244,16 @@ def test_devices_in_json_are_one_object_a_line(stocked):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "give one of --add, --set, --unlock, --lock and --sync"),
+        ([], "give one of --add, --set, --until, --unlock, --lock and --sync"),
         (["--add", "7", "--unlock"], "not --add and --unlock"),
         (["--set", "0", "--lock"], "not --set and --lock"),
         (["--add", "-7"], "a number of days is 0 or more"),
         (["--add", "1e9999999"], "a number of days is 0 or more"),
         (["--add", "nan"], "a number of days is 0 or more"),
-        (["--add", "996"], "the value 996 cannot be issued"),
+        (["--add", "7", "--behind"], "--behind goes with --sync"),
+        (["--until", "2026-13-01"], "does not match the format"),
+        (["--until", "2020-01-01"], "2020-01-01 is over"),
+        (["--add", "19901"], "19901 units would take 21 tokens"),
         (["--unlock", "--units"], "--units goes with --add or --set"),
         (["--add", "0.5", "--units"], "a whole number"),
         (["--add", "7", "--reason", "gift"], "gift"),
@@ -247,7 +302,9 @@ def test_exit_statuses(stocked, arguments, status):
 
 def test_a_locked_registry_is_blocked(stocked, monkeypatch):
     opened = Registry.open
-    monkeypatch.setattr(Registry, "open", lambda path, create: opened(path, create, busy_seconds=0))
+    monkeypatch.setattr(
+        Registry, "open", lambda path, create, **options: opened(path, create, busy_seconds=0, **options)
+    )
     other = sqlite3.connect("paygo.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

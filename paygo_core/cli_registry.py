@@ -1,0 +1,85 @@
+"""The options that name a registry and its passphrase, for the commands of every package."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paygo_core.errors import PaygoError
+
+if TYPE_CHECKING:
+    from paygo_core.registry import Registry
+
+_LONGEST_PASSPHRASE = 4096
+_FILE = "paygo.passphrase_file"
+
+
+def _remember(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    ctx.meta[_FILE] = name
+
+
+def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--registry as the argument registry_path, and --passphrase-file, which open_registry finds by itself."""
+    for option in (
+        click.option(
+            "--passphrase-file",
+            metavar="FILE",
+            envvar="PAYGO_PASSPHRASE_FILE",
+            show_envvar=True,
+            expose_value=False,
+            callback=_remember,
+            help="First line: the passphrase of an encrypted registry; or set PAYGO_PASSPHRASE.",
+        ),
+        click.option(
+            "--registry",
+            "registry_path",
+            metavar="FILE",
+            envvar="PAYGO_REGISTRY",
+            default="paygo.db",
+            show_default=True,
+            show_envvar=True,
+            help="The registry: an SQLite file, or a URL of PostgreSQL.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def open_registry(path: str, create: bool = False) -> Registry:
+    """The registry that the options of the running command name."""
+    from paygo_core.registry import Registry
+
+    return Registry.open(path, create, passphrase=_passphrase)
+
+
+def read_passphrase(name: str) -> str:
+    """The first line of a file; - is standard input."""
+    try:
+        if name == "-":
+            text = sys.stdin.readline(_LONGEST_PASSPHRASE)
+        else:
+            with Path(name).open(encoding="utf-8") as file:
+                text = file.readline(_LONGEST_PASSPHRASE)
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise PaygoError(
+            f"the passphrase file {name} cannot be read: {why}", "its first line is the passphrase"
+        ) from None
+    return text.rstrip("\r\n")
+
+
+def _passphrase() -> str:
+    """From the option, the environment, or whoever sits at the terminal."""
+    context = click.get_current_context(silent=True)
+    name = context.meta.get(_FILE) if context is not None else None
+    if name is not None:
+        return read_passphrase(name)
+    given = os.environ.get("PAYGO_PASSPHRASE", "")
+    if not given and sys.stdin.isatty() and sys.stderr.isatty():
+        return str(click.prompt("Passphrase of the registry", hide_input=True, err=True))
+    return given
