@@ -119,8 +119,15 @@ static avr_cycle_count_t on_clock(avr_t *chip, avr_cycle_count_t when, void *con
         avr_raise_irq(spi_in, 0);
     } else if (frame_sent < frame_length) {
         avr_raise_irq(spi_in, frame[frame_sent++]);
+    } else {
+        return 0;
     }
     return when + CYCLES_PER_BYTE;
+}
+
+static void start_clock(void)
+{
+    avr_cycle_timer_register(avr, CYCLES_PER_BYTE, on_clock, NULL);
 }
 
 static void on_ready(avr_irq_t *irq, uint32_t value, void *context)
@@ -128,6 +135,9 @@ static void on_ready(avr_irq_t *irq, uint32_t value, void *context)
     (void)irq;
     (void)context;
     ready = value != 0;
+    if (ready) {
+        start_clock();
+    }
 }
 
 /* A write begins or ends. */
@@ -212,7 +222,6 @@ static void make_chip(const char *program, const char *mcu)
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), READY_PIN), on_ready, NULL);
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), STORING_PIN), on_storing, NULL);
     avr_irq_register_notify(avr_iomem_getirq(avr, EECR_ADDRESS, NULL, AVR_IOMEM_IRQ_ALL), on_eeprom, NULL);
-    avr_cycle_timer_register(avr, CYCLES_PER_BYTE, on_clock, NULL);
 }
 
 /* Runs until the last answer or until a cycle, the power's failure or a crash. Returns the reply's first letter. */
@@ -302,6 +311,7 @@ static void obey(int operation, const uint8_t *bytes, uint32_t length)
         frame_length = length < FRAME_BYTES ? length : FRAME_BYTES;
         frame_sent = 0;
         memcpy(frame, bytes, frame_length);
+        start_clock();
         reply(run(0, true));
         break;
     case 'T':
