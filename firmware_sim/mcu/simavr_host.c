@@ -205,6 +205,7 @@ static void make_chip(const char *program, const char *mcu)
     avr->frequency = CLOCK_HZ;
     avr_load_firmware(avr, &firmware);
     avr->frequency = CLOCK_HZ;
+    avr->vcc = avr->avcc = avr->aref = 5000;
     avr->sleep = on_sleep;
     avr_ioctl(avr, AVR_IOCTL_UART_SET_FLAGS('0'), &flags);
     spi_in = avr_io_getirq(avr, AVR_IOCTL_SPI_GETIRQ(0), SPI_IRQ_INPUT);

@@ -19,9 +19,11 @@
 #ifdef USART_RX_vect
 #define CONSOLE_vect USART_RX_vect
 #define SPI_MISO_PIN PB4
+#define PINS_AT_EDGES 0x0AU
 #else /* ATmega1284P */
 #define CONSOLE_vect USART0_RX_vect
 #define SPI_MISO_PIN PB6
+#define PINS_AT_EDGES 0x2AU
 #endif
 
 #define OUTPUT_PIN 4U
@@ -264,6 +266,7 @@ ISR(TIMER0_COMPA_vect)
 
 void hal_init(void)
 {
+    EICRA = PINS_AT_EDGES; /* none is enabled, but simavr polls for a low level in every cycle */
     PORTB = 0x30; /* pull-ups of the columns; a row that is an output is low */
     PORTD = 1U << 2 | 1U << CHARGE_PIN;
     DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << GREEN_PIN | 1U << RED_PIN;
