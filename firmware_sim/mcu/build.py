@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,10 @@ HOST = Path(__file__).with_name("simavr_host.c")
 
 AVR_MCU = os.environ.get("PAYGO_AVR_MCU", "atmega1284p")
 """Until the firmware fits an ATmega328P; the chip has the same registers."""
+
+AVR_RAM = {"atmega328p": 2048, "atmega1284p": 16_384}
+AVR_STACK = 672
+"""What the linker keeps free for it; `make firmware` tells what it needs."""
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 OPTIONS = ["-std=c99", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage"]
@@ -51,11 +56,12 @@ class Port:
 
 
 def _avr(name: str, *options: str, rig: bool) -> Port:
+    room = AVR_RAM.get(AVR_MCU, 2048) - AVR_STACK
     return Port(
         name,
         "avr-gcc",
         (f"-mmcu={AVR_MCU}", *options),
-        (),
+        (f"-Wl,--defsym=__DATA_REGION_LENGTH__={room}",),
         (*([PORTS / "rig.c"] if rig else []), PORTS / "atmega328p" / "hal.c"),
         {"avr-gcc": "gcc-avr avr-libc"},
     )
@@ -141,8 +147,9 @@ def _has_header(name: str) -> bool:
 def _run(command: Sequence[str], directory: Path) -> None:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-        raise PaygoError(f"{command[0]} fails: {last}", "the sources and the compiler do not fit together")
+        said = done.stderr.strip().splitlines() or ["it says nothing"]
+        reason = next((line for line in said if re.search(r"error|overflow", line)), said[-1])
+        raise PaygoError(f"{command[0]} fails: {reason}", "the sources and the chip or the compiler do not fit")
 
 
 def _cached(name: str, command: Sequence[str], inputs: Sequence[Path], build: Callable[[Path], None]) -> Path:

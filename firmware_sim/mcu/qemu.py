@@ -27,7 +27,8 @@ class QemuChip:
     def __init__(self, program: Path, image: bytes) -> None:
         self._owner = ExitStack()
         try:
-            directory = Path(self._owner.enter_context(tempfile.TemporaryDirectory(prefix="paygo-")))
+            self._directory = tempfile.TemporaryDirectory(prefix="paygo-")
+            directory = Path(self._owner.enter_context(self._directory))
             (directory / "storage").touch(mode=0o600)
             (directory / "storage").write_bytes(image)
             self._storage = self._owner.enter_context((directory / "storage").open("rb"))
@@ -61,9 +62,10 @@ class QemuChip:
         return ours, theirs
 
     def listen(self) -> None:
-        """Waits until the chip says that it listens."""
+        """Waits until the chip says that it listens. It has opened its storage then, whose name may go."""
         if self._answer() is None:
             raise crashed()
+        self._directory.cleanup()
 
     def plan(self, first_boot: int, cut: Cut | None) -> None:
         self._send(self._link, plan(first_boot, cut))

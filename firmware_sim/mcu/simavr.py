@@ -6,6 +6,7 @@ import os
 import select
 import struct
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -59,11 +60,9 @@ class SimavrChip:
     def close(self) -> None:
         end(self._process)
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None and not pipe.closed:
-                try:
+            if pipe is not None:
+                with suppress(BrokenPipeError):  # what was not flushed is for nobody
                     pipe.close()
-                except BrokenPipeError:  # what was not flushed is for nobody
-                    pass
 
     def _request(self, operation: bytes, data: bytes = b"") -> None:
         assert self._process.stdin is not None

@@ -123,9 +123,7 @@ class EmulatedUnit:
         while self._chip is not None:
             console = bytes(self._rx[:CONSOLE_BYTES])
             del self._rx[:CONSOLE_BYTES]
-            asked = frame(
-                self.home.measured, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms
-            )
+            asked = frame(self.home.measured, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
             try:
                 self._take(self._chip.exchange(asked, console))
             except Problem:

@@ -1,4 +1,4 @@
-"""`paygo sim serve --mcu` as a process: what it keeps, what it says when something is missing, what it leaves behind."""
+"""`paygo sim serve --mcu` as a process: what it keeps, says when something is missing, and leaves behind."""
 
 from __future__ import annotations
 
@@ -139,8 +139,6 @@ def test_a_missing_tool_is_one_sentence(tmp_path: Path, chip: str) -> None:
 
 
 def test_what_only_the_pc_can_do_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*SERVE, "--mcu", "avr", "--sabotage", "count"], capture_output=True, timeout=60, check=False
-    )
+    done = subprocess.run([*SERVE, "--mcu", "avr", "--sabotage", "count"], capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
     assert b"--sabotage breaks the PC's unit only" in done.stderr

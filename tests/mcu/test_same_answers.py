@@ -1,4 +1,4 @@
-"""The same script on the PC and on a chip: the same outputs, the same words and the same stored bytes after each input."""
+"""The same script on the PC and on a chip: the same outputs, words and stored bytes after each input."""
 
 from __future__ import annotations
 
