@@ -50,9 +50,9 @@ class Port:
         return sorted({file for room in rooms for file in room.iterdir() if file.suffix in (".c", ".h", ".ld")})
 
     def firmware(self) -> list[Path]:
-        """The portable files that a unit is made of, and those of the port."""
-        core = [CORE / f"{name}.c" for name in ("siphash", "chain", "digits", "codec", "unit")]
-        return [*core, *sorted((FIRMWARE / "csrc").glob("*.c")), PORTS / "main.c", *self.sources]
+        """The portable files, of which the linker leaves out what no unit calls, and those of the port."""
+        portable = [file for room in (CORE, FIRMWARE / "csrc") for file in sorted(room.glob("*.c"))]
+        return [*portable, PORTS / "main.c", *self.sources]
 
 
 def _avr(name: str, *options: str, rig: bool) -> Port:

@@ -22,7 +22,11 @@ class SimavrChip:
     def __init__(self, host: Path, program: Path, mcu: str, image: bytes) -> None:
         command = [str(host), str(program), mcu, str(len(image))]
         self._process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._request(b"E", image)
+        try:
+            self._request(b"E", image)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> SimavrChip:
         return self

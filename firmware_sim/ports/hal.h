@@ -19,7 +19,7 @@
 /* Clocks, console (115200 8N1), storage, sensors, keypad. The customer's output is off and the charge switch closed. */
 void hal_init(void);
 
-/* What the first start of this unit's life is called, 1 ... 2^31: random, from a chip's serial number or an ADC's noise. */
+/* What the first start of this unit's life is called, 1 ... 2^31: random, from a serial number or an ADC's noise. */
 uint32_t hal_first_boot(void);
 
 /* Reads storage. PAYGO_STORAGE_BYTES are there; bytes that were never written are 0xff. `context` is NULL. */
