@@ -1,4 +1,4 @@
-# The four things to do here: make demo, make test, make check, make bench. Each sets up what it needs in .venv.
+# The things to do here: make demo, make test, make check, make bench; make firmware, make test-mcu for chips. Each sets up what it needs in .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,11 +7,12 @@ SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch] *
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
-C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc
+C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test test-crashes check bench fuzz coverage mutants lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size api clean
+.PHONY: demo test test-mcu test-crashes firmware check bench fuzz coverage mutants lint typecheck c-warnings c-cross \
+  c-arm64 c-sanitize c-size api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -22,6 +23,18 @@ test: $(VENV)/.test
 # 10 000 tokens issued by processes that are killed on the way, on SQLite and on PostgreSQL.
 test-crashes: $(VENV)/.test
 	PAYGO_CRASH_TOKENS=10000 $(BIN)/pytest -n 2 tests/core/test_registry_crashes.py
+
+# The firmware as machine code for each chip that has a port, with its sizes. The AVR's name may be changed.
+AVR_MCU ?= atmega1284p
+export PAYGO_AVR_MCU := $(AVR_MCU)
+MCU_CACHE := XDG_CACHE_HOME=$(CURDIR)/build
+
+firmware: $(VENV)/.run
+	@$(MCU_CACHE) $(BIN)/python bench/port_size.py
+
+# The same firmware on emulated chips: simavr and QEMU. `make test` needs neither.
+test-mcu: $(VENV)/.test
+	$(MCU_CACHE) $(BIN)/pytest -n 2 tests/mcu $(PYTEST_ARGS)
 
 check: lint typecheck c-warnings c-cross c-arm64 c-sanitize
 
@@ -72,7 +85,7 @@ c-warnings:
 	@mkdir -p $(BUILD)
 	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
 	@for compiler in $(COMPILERS); do \
-	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c); do \
+	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c firmware_sim/ports/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
 	done

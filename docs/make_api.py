@@ -28,6 +28,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "hw_bridge.actions": ("ActionStore", "Action"),
     "hw_bridge.simulated": ("simulated_unit", "RunningUnit", "ControlClient"),
     "firmware_sim.unit": ("SimulatedUnit",),
+    "firmware_sim.mcu.unit": ("EmulatedUnit",),
+    "firmware_sim.mcu.build": ("starter",),
     "firmware_sim.storage": ("Storage",),
     "firmware_sim.sabotage": ("Sabotage",),
     "firmware_sim.plant.home": ("SolarHome", "Measured"),

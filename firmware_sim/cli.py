@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import click
@@ -37,6 +37,13 @@ def sim() -> None:
     default="none",
     help="Break the unit on purpose, to see whether your tests notice.",
 )
+@click.option(
+    "--mcu",
+    type=click.Choice(["pc", "avr", "cortex-m3"]),
+    default="pc",
+    show_default=True,
+    help="What the firmware runs on: this PC, or a chip that is emulated (by simavr or by QEMU).",
+)
 @click.option("--attached", is_flag=True, help="Stop when standard input ends: for programs that start a unit.")
 @output_options
 def serve(
@@ -48,6 +55,7 @@ def serve(
     start_hour: float,
     charge: float,
     sabotage: str,
+    mcu: str,
     attached: bool,
     as_json: bool,
 ) -> None:
@@ -60,10 +68,12 @@ def serve(
     """
     from firmware_sim.plant.home import SolarHome
     from firmware_sim.sabotage import Sabotage
-    from firmware_sim.serve import Address, Server
+    from firmware_sim.serve import Address, Server, Unit
     from firmware_sim.storage import Storage
     from firmware_sim.unit import SimulatedUnit
 
+    if mcu != "pc" and sabotage != "none":
+        raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
     if link is not None and tcp is not None:
         raise PaygoError("--link and --tcp exclude each other", "a unit has one console: a pty or a TCP port")
     wire = Address.parse(tcp) if tcp is not None else None
@@ -71,9 +81,18 @@ def serve(
         raise PaygoError(f"--tcp {tcp!r} is no address", "it is HOST:PORT, with a port from 0 to 65535")
     if control == "":
         raise PaygoError("--control names no place", "it is a path, or HOST:PORT")
-    with closing(Storage(state)) as storage:
+    with ExitStack() as owner:
+        storage = owner.enter_context(closing(Storage(state)))
         home = SolarHome(start_hour=start_hour, state_of_charge=charge)
-        unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=1 + secrets.randbelow(1 << 31))
+        first_boot = 1 + secrets.randbelow(1 << 31)
+        unit: Unit
+        if mcu == "pc":
+            unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=first_boot)
+        else:
+            from firmware_sim.mcu.build import starter
+            from firmware_sim.mcu.unit import EmulatedUnit
+
+            unit = owner.enter_context(EmulatedUnit(storage, home, starter(mcu), first_boot=first_boot))
         with Server(
             unit,
             link=link,

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from firmware_sim.unit import SimulatedUnit
-from paygo_core.errors import PaygoError, PortError
+from firmware_sim.plant.home import SolarHome
+from firmware_sim.storage import Storage
+from paygo_core.errors import PaygoError, PortError, Problem
 from paygo_core.wire.control import BadLine, ControlReader, encode
 
 TICK_S = 0.2
@@ -25,6 +26,27 @@ TICK_S = 0.2
 LONGEST_ADVANCE_S = 366 * 86_400
 READ_BYTES = 4096
 PTYS = Path("/dev/pts")
+
+
+class Unit(Protocol):
+    """What is served: a unit on the PC or on an emulated chip (SimulatedUnit says what each does)."""
+
+    storage: Storage
+    home: SolarHome
+    powered: bool
+    output: bool
+    charge: bool
+    light: str
+    last_blink: tuple[str, int]
+    wire_due_ms: int | None
+
+    def power_on(self) -> None: ...
+    def power_off(self) -> None: ...
+    def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def press(self, keys: str) -> None: ...
+    def pass_time(self, world_ms: int, wire_ms: int = 0) -> None: ...
+    def take(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +127,7 @@ class Server:
 
     def __init__(
         self,
-        unit: SimulatedUnit,
+        unit: Unit,
         *,
         link: Path | None = None,
         tcp: Address | None = None,
@@ -275,7 +297,7 @@ class Server:
             return {"ok": False, "error": message.cause}
         try:
             return {"ok": True, **self._obey(message)}
-        except PaygoError as error:
+        except Problem as error:
             return {"ok": False, "error": f"{error.cause} ({error.hint})"}
 
     def _obey(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -332,7 +354,7 @@ def _flag(request: dict[str, Any], name: str) -> bool:
     return value
 
 
-def _reading(unit: SimulatedUnit) -> dict[str, Any]:
+def _reading(unit: Unit) -> dict[str, Any]:
     home = unit.home
     measured = home.measured
     return {

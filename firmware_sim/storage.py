@@ -56,6 +56,13 @@ class Storage:
         if self._file is not None:
             os.pwrite(self._file, data, offset)
 
+    def replace(self, image: bytes) -> None:
+        """Writes what is different in this image, as a whole."""
+        changed = [at for at, (old, new) in enumerate(zip(self.image, image, strict=True)) if old != new]
+        if changed:
+            first, last = changed[0], changed[-1] + 1
+            self.write(first, image[first:last])
+
     def close(self) -> None:
         """Closes the file and gives up the lock."""
         if self._file is not None:

@@ -1,6 +1,18 @@
-"""What a run of the tests says of this machine."""
+"""What a run of the tests says of this machine, and which tests run only when they are named."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+NEEDS_EMULATORS = Path(__file__).with_name("mcu")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test-mcu` names the tests on emulated chips; `make test` does without."""
+    named = any(NEEDS_EMULATORS.name in Path(argument.split("::")[0]).parts for argument in config.args)
+    return True if collection_path == NEEDS_EMULATORS and not named else None
 
 
 def pytest_report_header() -> str:

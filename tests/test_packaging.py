@@ -36,6 +36,12 @@ def test_the_wheel_is_for_every_python_and_has_what_it_needs(tmp_path: Path) -> 
         "firmware_sim/_native.abi3.so",
         "paygo_core/csrc/unit.h",
         "firmware_sim/csrc/firmware.h",
+        "firmware_sim/mcu/simavr_host.c",
+        "firmware_sim/ports/hal.h",
+        "firmware_sim/ports/main.c",
+        "firmware_sim/ports/atmega328p/hal.c",
+        "firmware_sim/ports/cortex_m3/hal.c",
+        "firmware_sim/ports/cortex_m3/lm3s6965.ld",
         "paygo_core/report/page.html.j2",
         "hw_bridge/conformance/official.toml",
     } <= names

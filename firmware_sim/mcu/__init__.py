@@ -1,0 +1,1 @@
+"""The firmware as machine code on emulated chips."""

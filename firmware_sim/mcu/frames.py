@@ -1,0 +1,77 @@
+"""Frames to a chip on the test rig and answers from it, as bytes (ports/rig.h)."""
+
+from __future__ import annotations
+
+import struct
+from binascii import crc_hqx
+from dataclasses import dataclass
+
+from firmware_sim.plant.home import Measured
+from paygo_core.errors import DeviceError
+
+FRAME_BYTES = 27
+ANSWER_BYTES = 16
+CONSOLE_BYTES = 48
+"""How many console bytes go with a frame at most; the chip has room for some more."""
+
+_LONGEST_WIRE_MS = (1 << 24) - 1
+_LAST = 0x80
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A power cut after `at_byte` bytes of the write that follows `after_writes` others."""
+
+    at_byte: int
+    after_writes: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the chip does now. said, writes: console bytes and writes since the frame. last: the frame is done."""
+
+    last: bool
+    output: bool
+    charge: bool
+    light: int
+    blinking: int
+    blinks: int
+    writes: int
+    said: int
+    wire_due_ms: int
+
+
+def _checked(body: bytes) -> bytes:
+    body = body.ljust(FRAME_BYTES - 2, b"\0")
+    return body + struct.pack("<H", crc_hqx(body, 0xFFFF))
+
+
+def _three(number: int) -> bytes:
+    limit = 1 << 23
+    return (max(-limit, min(number, limit - 1)) & 0xFFFFFF).to_bytes(3, "little")
+
+
+def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms: int) -> bytes:
+    """A frame. Wire time beyond 4.6 hours is cut off: no time-out of the wire is longer."""
+    numbers = (measured.battery_v, measured.battery_a, measured.panel_v, measured.panel_a, measured.load_a)
+    return _checked(
+        struct.pack("<BBBH", 0xA5, console, ord(key or "\0"), world_ms)
+        + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
+        + b"".join(_three(round(number * 1000)) for number in numbers)
+        + struct.pack("<h", round(measured.temperature * 10))
+    )
+
+
+def plan(first_boot: int, cut: Cut | None) -> bytes:
+    """What the chip has to know before its first frame, and of a power cut."""
+    if cut is None:
+        return _checked(struct.pack("<BBI", 0xA6, 0, first_boot))
+    return _checked(struct.pack("<BBIII", 0xA6, 1, first_boot, cut.after_writes, cut.at_byte))
+
+
+def answer(data: bytes) -> Answer:
+    """Reads an answer. Raises DeviceError for bytes that are none."""
+    start, flags, light, blinking, blinks, _, writes, said, due, crc = struct.unpack("<BBBBBBHHIH", data)
+    if start != 0x5A or crc != crc_hqx(data[:-2], 0xFFFF):
+        raise DeviceError("the emulated chip sends no answer that can be read", "its program is none of this version")
+    return Answer(bool(flags & _LAST), bool(flags & 1), bool(flags & 2), light, blinking, blinks, writes, said, due)

@@ -1,0 +1,163 @@
+"""One control unit whose firmware runs on an emulated chip; its plant is the same as that of the PC's unit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from firmware_sim.mcu.chip import Chip, Exchange
+from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, Cut, frame
+from firmware_sim.plant.home import SolarHome
+from firmware_sim.storage import Storage
+from firmware_sim.unit import COLOURS, KEYS, LONGEST_BACKLOG, STEP_MS
+from paygo_core.errors import PaygoError, Problem
+
+NEVER_DUE = 0xFFFFFFFF
+
+
+class EmulatedUnit:
+    """What SimulatedUnit is, on a chip: feed it bytes and time, take what it says. Close it, or use `with`.
+
+    start: makes a chip with power from the stored bytes. first_boot: what the unit's first start is called (H19).
+    """
+
+    def __init__(
+        self, storage: Storage, home: SolarHome, start: Callable[[bytes], Chip], *, first_boot: int = 1
+    ) -> None:
+        self.storage = storage
+        self.home = home
+        self.powered = False
+        self.output = False
+        self.charge = True
+        self.light = "dark"
+        self.last_blink: tuple[str, int] = ("dark", 0)
+        self.wire_due_ms: int | None = None
+        self._start = start
+        self._first_boot = first_boot
+        self._chip: Chip | None = None
+        self._rx = bytearray()
+        self._tx = bytearray()
+        self._cut: Cut | None = None
+        self._kill = False
+        self.power_on()
+
+    def __enter__(self) -> EmulatedUnit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the chip."""
+        self.power_off()
+
+    def power_on(self) -> None:
+        """Starts the chip from what is stored."""
+        if self.powered:
+            return
+        self._chip = self._start(bytes(self.storage.image))
+        self.powered = True
+        try:
+            self._chip.plan(self._first_boot, self._cut)
+            self._run(0, 0)
+        except BaseException:
+            self.power_off()
+            raise
+
+    def power_off(self) -> None:
+        """Cuts the supply: everything that is not stored is gone. The panel still charges the battery."""
+        if self._chip is not None:
+            self._chip.close()
+            self._chip = None
+        self.powered = False
+        self.output = False
+        self.light = "dark"
+        self.wire_due_ms = None
+        self._rx.clear()
+        self._tx.clear()
+
+    def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
+        """Plans a cut inside a write to storage: after `at_byte` bytes of the write that follows `after_writes` others.
+
+        With `kill` this process dies there, as if by SIGKILL. Raises PaygoError for numbers below 0.
+        """
+        if at_byte < 0 or after_writes < 0:
+            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
+        self._cut, self._kill = Cut(at_byte, after_writes), kill
+        if self._chip is not None:
+            self._chip.plan(self._first_boot, self._cut)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes on the console's wire. A unit without power does not hear them."""
+        if self.powered:
+            self._rx += data[: LONGEST_BACKLOG - len(self._rx)]
+
+    def press(self, keys: str) -> None:
+        """Presses keys: 0 to 9, * to begin an entry, # to ask for the state. Raises PaygoError for others."""
+        if any(key not in KEYS for key in keys):
+            raise PaygoError("the keypad has no such key", f"its keys are {KEYS}")
+        for key in keys:
+            self._run(0, 0, key)
+
+    def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
+        """Lets time pass, in ms. World time is cut into steps of at most 10 s; wire time passes with the first."""
+        while True:
+            step = min(world_ms, STEP_MS)
+            if step:
+                self.home.step(step / 1000, output=self.output, charge=self.charge)
+            self._run(step, wire_ms)
+            world_ms -= step
+            wire_ms = 0
+            if world_ms <= 0:
+                return
+
+    def take(self) -> bytes:
+        """What the unit has said since the last call."""
+        said = bytes(self._tx)
+        self._tx.clear()
+        return said
+
+    def _run(self, world_ms: int, wire_ms: int, key: str = "") -> None:
+        """Frames to the chip until it has taken in what there is. A chip that fails is switched off."""
+        while self._chip is not None:
+            console = bytes(self._rx[:CONSOLE_BYTES])
+            del self._rx[:CONSOLE_BYTES]
+            asked = frame(self.home.measured, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
+            try:
+                self._take(self._chip.exchange(asked, console))
+            except Problem:
+                self.power_off()
+                raise
+            world_ms = wire_ms = 0
+            key = ""
+            if not self._rx:
+                return
+
+    def _take(self, exchange: Exchange) -> None:
+        """What is stored comes first: what the unit says may depend on it (H12)."""
+        if exchange.image is not None:
+            self.storage.replace(exchange.image)
+        for answer in exchange.answers:
+            self._act(answer)
+        if exchange.failed:
+            assert self._cut is not None
+            self.storage.writes += self._cut.after_writes + 1
+            self._cut = None
+            if self._kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.power_off()
+            return
+        last = exchange.answers[-1]
+        self.storage.writes += last.writes
+        if self._cut is not None:
+            self._cut = Cut(self._cut.at_byte, self._cut.after_writes - last.writes)
+        self.wire_due_ms = None if last.wire_due_ms == NEVER_DUE else last.wire_due_ms
+        self._tx += exchange.said
+
+    def _act(self, answer: Answer) -> None:
+        self.output = answer.output
+        self.charge = answer.charge
+        self.light = COLOURS[answer.light]
+        if answer.blinks:
+            self.last_blink = (COLOURS[answer.blinking], answer.blinks)

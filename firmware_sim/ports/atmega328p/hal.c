@@ -1,0 +1,343 @@
+/*
+ * An ATmega328P at 16 MHz: console on UART0, storage in the internal EEPROM, sleep in between. It compiles as it is for
+ * an ATmega1284P too, which has more memory and the same registers.
+ *
+ * As a plain board: timer 0 is the clock, the ADC measures, a 4 x 3 keypad is scanned. With PAYGO_RIG these hang on a
+ * test rig at the SPI, whose slave the chip is (rig.h); the light pins then say that an answer is ready, and that a
+ * write is under way.
+ */
+#ifdef PAYGO_RIG
+#include "rig.h"
+#else
+#include "hal.h"
+#endif
+
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <avr/sleep.h>
+
+#ifdef USART_RX_vect
+#define CONSOLE_vect USART_RX_vect
+#define SPI_MISO_PIN PB4
+#define PINS_AT_EDGES 0x0AU
+#else /* ATmega1284P */
+#define CONSOLE_vect USART0_RX_vect
+#define SPI_MISO_PIN PB6
+#define PINS_AT_EDGES 0x2AU
+#endif
+
+#define OUTPUT_PIN 4U
+#define CHARGE_PIN 5U
+#define GREEN_PIN 6U
+#define RED_PIN 7U
+#define READY_PIN GREEN_PIN  /* on a rig */
+#define STORING_PIN RED_PIN  /* on a rig */
+
+ISR(CONSOLE_vect)
+{
+    port_receive((char)UDR0);
+}
+
+/* Only ends the sleep; the byte that was being written is in the EEPROM. */
+ISR(EE_READY_vect)
+{
+    EECR &= (uint8_t)~(1U << EERIE);
+}
+
+static void port_d(uint8_t pin, bool high)
+{
+    PORTD = (uint8_t)(high ? PORTD | 1U << pin : PORTD & ~(1U << pin));
+}
+
+/*
+ * Under hal_lock. The instruction after sei is executed before an interrupt is let in, so none is missed. simavr lets
+ * it in one instruction later than a chip: hence the nop.
+ */
+static void sleep_once(void)
+{
+    sleep_enable();
+    sei();
+    sleep_cpu();
+    __asm__ volatile("nop");
+    cli();
+    sleep_disable();
+}
+
+void hal_lock(void)
+{
+    cli();
+}
+
+void hal_unlock(void)
+{
+    sei();
+}
+
+/* 115200 8N1: 16 MHz / 8 / 17 is 117647, 2.1 % more. */
+static void open_console(void)
+{
+    UCSR0A = 1U << U2X0;
+    UBRR0H = 0;
+    UBRR0L = 16;
+    UCSR0C = 1U << UCSZ01 | 1U << UCSZ00;
+    UCSR0B = 1U << RXEN0 | 1U << TXEN0 | 1U << RXCIE0;
+}
+
+void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+{
+    uint16_t i;
+    (void)context;
+    for (i = 0; i < length; i++) {
+        EEAR = (uint16_t)(offset + i);
+        EECR |= 1U << EERE;
+        bytes[i] = EEDR;
+    }
+}
+
+static void wait_for_eeprom(void)
+{
+    hal_lock();
+    while ((EECR & 1U << EEPE) != 0) {
+        EECR |= 1U << EERIE;
+        sleep_once();
+    }
+    hal_unlock();
+}
+
+/* Each byte takes 3.4 ms. */
+static void write_all(uint16_t offset, const uint8_t *bytes, uint16_t length)
+{
+    uint16_t i;
+    for (i = 0; i < length; i++) {
+        EEAR = (uint16_t)(offset + i);
+        EEDR = bytes[i];
+        hal_lock(); /* EEPE has to follow within four cycles */
+        EECR |= 1U << EEMPE;
+        EECR |= 1U << EEPE;
+        hal_unlock();
+        wait_for_eeprom();
+    }
+}
+
+static void send(uint8_t byte)
+{
+    while ((UCSR0A & 1U << UDRE0) == 0) {
+    }
+    UDR0 = byte;
+}
+
+#ifdef PAYGO_RIG
+
+#define NOT_ANSWERING RIG_ANSWER_BYTES
+
+static uint8_t answer_bytes[RIG_ANSWER_BYTES];
+static volatile uint8_t answered = NOT_ANSWERING;
+
+/* The rig clocks a byte in or out. */
+ISR(SPI_STC_vect)
+{
+    const uint8_t byte = SPDR;
+    uint8_t next = answered;
+    if (next == NOT_ANSWERING) {
+        rig_receive(byte);
+        return;
+    }
+    next++;
+    if (next < RIG_ANSWER_BYTES) {
+        SPDR = answer_bytes[next];
+    } else {
+        port_d(READY_PIN, false);
+    }
+    answered = next;
+}
+
+void hal_init(void)
+{
+    DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << READY_PIN | 1U << STORING_PIN;
+    DDRB = 1U << SPI_MISO_PIN;
+    SPCR = 1U << SPE | 1U << SPIE;
+    open_console();
+    sei(); /* sleep is idle sleep, as after a reset: all that wakes the chip goes on */
+}
+
+void rig_sleep(void)
+{
+    sleep_once();
+}
+
+void rig_send(const uint8_t answer[RIG_ANSWER_BYTES])
+{
+    uint8_t i;
+    for (i = 0; i < RIG_ANSWER_BYTES; i++) {
+        answer_bytes[i] = answer[i];
+    }
+    hal_lock();
+    SPDR = answer_bytes[0];
+    answered = 0;
+    port_d(READY_PIN, true);
+    while (answered != NOT_ANSWERING) {
+        sleep_once();
+    }
+    hal_unlock();
+}
+
+void hal_say(const char *bytes, uint16_t length)
+{
+    uint16_t i;
+    for (i = 0; i < length; i++) {
+        send((uint8_t)bytes[i]);
+    }
+    rig_said(length);
+}
+
+/* The rig sees the pin and the EEPROM, and cuts the power itself. */
+void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length)
+{
+    port_d(STORING_PIN, true);
+    write_all(offset, bytes, length);
+    port_d(STORING_PIN, false);
+    rig_stored();
+}
+
+#else
+
+/* Ports as wired: ADC 0 ... 4, keypad rows on B0 ... B3, its columns on B4, B5 and D2, outputs on D4 ... D7. */
+#define BATTERY_VOLTS 0U
+#define PANEL_VOLTS 1U
+#define BATTERY_AMPERES 2U
+#define PANEL_AMPERES 3U
+#define LOAD_AMPERES 4U
+#define MV_PER_STEP 25 /* 5 V and a divider of 1 : 5.1 give 0 ... 25.6 V */
+#define MA_PER_STEP 20 /* an amplifier of 0.1 V/A around 2.5 V */
+#define MIDDLE 512
+#define COLUMNS 3U
+#define ROWS 4U
+#define DEBOUNCE_MS 20U
+#define LONGEST_SLEEP_MS 1000U
+
+static volatile uint16_t elapsed_ms;
+static volatile char key;
+static char held;
+static uint8_t held_ms;
+
+static uint8_t column_low(uint8_t column)
+{
+    return column < 2U ? (uint8_t)(PINB & 1U << (4U + column)) == 0 : (uint8_t)(PIND & 1U << 2) == 0;
+}
+
+/* Which key is down. One row at a time is pulled low. */
+static char key_down(void)
+{
+    static const char keys[ROWS][COLUMNS] = {{'1', '2', '3'}, {'4', '5', '6'}, {'7', '8', '9'}, {'*', '0', '#'}};
+    char found = '\0';
+    uint8_t row, column, settle;
+    for (row = 0; row < ROWS && found == '\0'; row++) {
+        DDRB = (uint8_t)(1U << row);
+        for (settle = 0; settle < 8U; settle++) {
+            __asm__ volatile("nop");
+        }
+        for (column = 0; column < COLUMNS; column++) {
+            if (column_low(column)) {
+                found = keys[row][column];
+            }
+        }
+    }
+    DDRB = 0;
+    return found;
+}
+
+/* A millisecond. A key counts once, when it has been down for DEBOUNCE_MS. */
+ISR(TIMER0_COMPA_vect)
+{
+    const char down = key_down();
+    if (elapsed_ms < UINT16_MAX) {
+        elapsed_ms++;
+    }
+    if (down != held) {
+        held = down;
+        held_ms = 0;
+    } else if (held_ms < DEBOUNCE_MS) {
+        held_ms++;
+        if (held_ms == DEBOUNCE_MS) {
+            key = held;
+        }
+    }
+}
+
+void hal_init(void)
+{
+    EICRA = PINS_AT_EDGES; /* none is enabled, but simavr polls for a low level in every cycle */
+    PORTB = 0x30; /* pull-ups of the columns; a row that is an output is low */
+    PORTD = 1U << 2 | 1U << CHARGE_PIN;
+    DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << GREEN_PIN | 1U << RED_PIN;
+    ADCSRA = 1U << ADEN | 7U; /* 125 kHz */
+    TCCR0A = 1U << WGM01;
+    OCR0A = 249; /* 16 MHz / 64 / 250 */
+    TIMSK0 = 1U << OCIE0A;
+    TCCR0B = 1U << CS01 | 1U << CS00;
+    open_console();
+    sei();
+}
+
+static uint16_t convert(uint8_t channel)
+{
+    ADMUX = (uint8_t)(1U << REFS0 | channel);
+    ADCSRA |= 1U << ADSC;
+    while ((ADCSRA & 1U << ADSC) != 0) {
+    }
+    return ADC;
+}
+
+/* The noise of many conversions. */
+uint32_t hal_first_boot(void)
+{
+    uint32_t noise = 0;
+    uint8_t i;
+    for (i = 0; i < 64U; i++) {
+        noise = (noise << 5 | noise >> 27) ^ convert((uint8_t)(i % 5U));
+    }
+    return (noise & UINT32_C(0x7fffffff)) + 1U;
+}
+
+void hal_wait(uint32_t due_ms, paygo_inputs *inputs)
+{
+    const uint16_t longest = due_ms < LONGEST_SLEEP_MS ? (uint16_t)due_ms : LONGEST_SLEEP_MS;
+    hal_lock();
+    while (elapsed_ms < longest && port_received() == 0 && key == '\0') {
+        sleep_once();
+    }
+    inputs->world_ms = inputs->wire_ms = elapsed_ms;
+    inputs->key = key;
+    elapsed_ms = 0;
+    key = '\0';
+    hal_unlock();
+    inputs->battery_mv = (int32_t)convert(BATTERY_VOLTS) * MV_PER_STEP;
+    inputs->panel_mv = (int32_t)convert(PANEL_VOLTS) * MV_PER_STEP;
+    inputs->battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->temperature_dc = 250; /* no sensor; no protection depends on it */
+}
+
+void hal_act(const paygo_outputs *outputs)
+{
+    port_d(OUTPUT_PIN, outputs->output);
+    port_d(CHARGE_PIN, outputs->charge);
+    port_d(GREEN_PIN, outputs->light == PAYGO_GREEN);
+    port_d(RED_PIN, outputs->light == PAYGO_RED);
+}
+
+void hal_say(const char *bytes, uint16_t length)
+{
+    uint16_t i;
+    for (i = 0; i < length; i++) {
+        send((uint8_t)bytes[i]);
+    }
+}
+
+void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length)
+{
+    write_all(offset, bytes, length);
+}
+
+#endif

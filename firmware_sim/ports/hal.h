@@ -1,0 +1,57 @@
+/*
+ * What a port supplies, so that main.c makes the firmware run on a chip. A new port is one file with these functions.
+ *
+ * main.c calls them from its loop, one at a time, in this order:
+ *
+ *     hal_init, hal_first_boot, hal_read (several times), then for ever:
+ *     hal_wait, and until the firmware is not busy: hal_act, hal_say, hal_write.
+ *
+ * The console's receive interrupt hands each byte to port_receive. Nothing else is called from an interrupt.
+ */
+#ifndef PAYGO_HAL_H
+#define PAYGO_HAL_H
+
+#include "firmware.h"
+
+/* Console bytes that may wait for the firmware; what comes beyond is lost, as in a UART. */
+#define PORT_RX_BYTES 64U
+
+/* Clocks, console (115200 8N1), storage, sensors, keypad. The customer's output is off and the charge switch closed. */
+void hal_init(void);
+
+/* What the first start of this unit's life is called, 1 ... 2^31: random, from a serial number or an ADC's noise. */
+uint32_t hal_first_boot(void);
+
+/* Reads storage. PAYGO_STORAGE_BYTES are there; bytes that were never written are 0xff. `context` is NULL. */
+void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
+
+/*
+ * Writes storage and returns once every byte would survive a power cut. Bytes are written in their order, and a cut in
+ * between harms no byte outside offset ... offset + length - 1.
+ */
+void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length);
+
+/*
+ * Sleeps until a console byte came (port_received() > 0), a key was pressed, or `due_ms` of time have passed, and at
+ * most a second, so that the battery stays protected. Then it fills world_ms and wire_ms (both the time since the last
+ * call), what was measured, and the key. It leaves the other inputs alone.
+ */
+void hal_wait(uint32_t due_ms, paygo_inputs *inputs);
+
+/* Sets the output, the charge switch and the light as they are to be now. Called after every step. */
+void hal_act(const paygo_outputs *outputs);
+
+/* Sends console bytes. It may wait until there is room for them. */
+void hal_say(const char *bytes, uint16_t length);
+
+/* Keeps the console's interrupt out for some instructions; lets it in again. Calls are not nested. */
+void hal_lock(void);
+void hal_unlock(void);
+
+/* What main.c supplies: takes a console byte, in an interrupt or under hal_lock. */
+void port_receive(char byte);
+
+/* How many console bytes wait for the firmware. */
+uint8_t port_received(void);
+
+#endif
