@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
 import selectors
 import socket
@@ -26,6 +26,8 @@ TICK_S = 0.2
 LONGEST_ADVANCE_S = 366 * 86_400
 READ_BYTES = 4096
 PTYS = Path("/dev/pts")
+LINUX = sys.platform == "linux"
+"""Only there have sockets names that vanish with their owner."""
 
 
 class Unit(Protocol):
@@ -95,7 +97,7 @@ def _listen(address: Address, owner: ExitStack) -> tuple[socket.socket, str]:
 def _remove_stale(path: Path) -> None:
     """Removes a socket or link that a killed simulator left; anything that is in use, or not ours, stays."""
     if path.is_symlink() and (not path.exists() or path.resolve().parent == PTYS):
-        if path.exists() and _is_served(path):
+        if _is_served(path):
             raise PortError(f"{path} is in use", "name another path, or stop what serves it")
         path.unlink()
     elif path.is_socket():
@@ -107,19 +109,22 @@ def _remove_stale(path: Path) -> None:
         raise PaygoError(f"{path} exists and is not a simulated port", "name a path that does not exist")
 
 
-def _is_served(port: Path) -> bool:
-    """Whether a simulator holds this pty, whose number goes to some other terminal after a kill."""
-    try:
-        probe = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError:
-        return True
-    try:
-        fcntl.lockf(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(probe)
+def _is_served(link: Path) -> bool:
+    """Whether a simulator serves this link. Its pty cannot tell: after a kill the number goes to another terminal."""
+    if not LINUX:
+        return link.exists()
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.bind(_claim_of(link))
+        except OSError:
+            return True
     return False
+
+
+def _claim_of(link: Path) -> str:
+    """The name that is bound while a link is served; the kernel takes it back when the process ends in any way."""
+    digest = hashlib.sha256(str(link.parent.resolve() / link.name).encode()).hexdigest()
+    return f"\0paygo-sim-{digest}"
 
 
 class Server:
@@ -184,10 +189,12 @@ class Server:
         self._owner.callback(os.close, slave)  # held open, so that a client may come and go
         tty.setraw(slave)
         os.set_blocking(master, False)
-        fcntl.lockf(slave, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what _is_served looks for; clients lock with flock
         self.port = os.ttyname(slave)
         if link is not None:
+            claim = self._owner.enter_context(socket.socket(socket.AF_UNIX))
             try:
+                if LINUX:
+                    claim.bind(_claim_of(link))
                 link.symlink_to(self.port)
             except OSError as error:
                 raise PortError(f"cannot make the link {link}: {error.strerror}") from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also for the processes of a run in the background
 
 NEEDS_EMULATORS = Path(__file__).with_name("mcu")
 
