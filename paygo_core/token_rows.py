@@ -214,8 +214,6 @@ class TokenList:
                 rows.append(self._row(line, raw, cells))
             except WrongCell as wrong:
                 block.problems.append(RowProblem(self.file, line, wrong.column, wrong.cause, wrong.hint, serial, raw))
-            except PaygoError as error:
-                block.problems.append(RowProblem(self.file, line, "", error.cause, error.hint, serial, raw))
         if rows:
             block.rows.append(_columns_of(rows))
 
@@ -225,12 +223,12 @@ class TokenList:
         first_line = self._first_lines.setdefault(hash(own[0]), line)
         unit = read_device(self._device_header, own, line, raw, {own[0]: first_line})
         order = self._order or self._ordered(cells)
-        value = token_value(unit.config, order.token_type, order.value, order.days)
-        if order.days and value == 0:
-            cause = f"{order.days:f} days are less than half a unit"
-            hint = f"it counts {unit.config.time_divider} units a day; a token for nothing would spend a count"
-            raise WrongCell("Days" if "Days" in self._places else "", cause, hint)
         config = unit.config
+        try:
+            value = token_value(config, order.token_type, order.value, order.days)
+        except PaygoError as error:
+            column = "Days" if order.days is not None else "Value"
+            raise WrongCell(column if column in self._places else "", error.cause, error.hint) from None
         return _Row(
             line,
             raw,
@@ -253,7 +251,15 @@ class TokenList:
             hint = "days are 0 or more, with at most six digits on either side of a point"
             raise WrongCell("Days", f"{shown(days)} is not a number of days", hint)
         units = read_number("Value", value, 0, LARGEST_UNITS, "raw units")
-        return Order(_TYPES[name or "ADD_TIME"], units, Decimal(days) if days else None)
+        kind = _TYPES[name or "ADD_TIME"]
+        amounts = [column for column in ("Value", "Days") if column in self._places]
+        if kind <= TokenType.SET_TIME and not value and not days:
+            cause = f"{kind.name} needs an amount, and there is none"
+            hint = f"fill in {' or '.join(amounts)}" if amounts else "give the list a column Value (raw units) or Days"
+            raise WrongCell(" and ".join(amounts) or "Type", cause, hint)
+        if value and days:
+            raise WrongCell("Value and Days", "both are filled in", "raw units or days, one of the two")
+        return Order(kind, units, Decimal(days) if days else None)
 
     def _at_once(self, lines: Sequence[int], raws: list[bytes]) -> Rows | None:
         """The rows column by column, or None when any of them, or any two together, is not plainly good."""
