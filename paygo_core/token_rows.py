@@ -26,6 +26,7 @@ from paygo_core.csv_rows import (
     WrongCell,
     csv_line,
     next_line,
+    quotes_are_whole,
     read_cells,
     read_number,
     shown,
@@ -33,7 +34,7 @@ from paygo_core.csv_rows import (
 )
 from paygo_core.device_list import read_device, read_header
 from paygo_core.errors import PaygoError
-from paygo_core.redact import mask_secrets
+from paygo_core.redact import SHORTEST_SECRET, mask_secrets
 from paygo_core.tokens import LARGEST_COUNT, LARGEST_STARTING_CODE, LARGEST_UNITS, TokenType, token_value
 
 ORDER_COLUMNS = ("Type", "Value", "Days")
@@ -353,6 +354,8 @@ def _columns_of_text(raws: list[bytes], width: int) -> Sequence[Sequence[str]] |
             return None
         cells = text.replace("\n", ",").split(",")
         return [cells[place::width] for place in range(width)]
+    if not all(map(quotes_are_whole, rows)):
+        return None
     try:
         table = list(csv.reader(rows, strict=True))
     except csv.Error:
@@ -376,15 +379,14 @@ def _columns_of(rows: list[_Row]) -> Rows:
 
 
 def _are_texts(serials: Sequence[str], models: Sequence[str], versions: Sequence[str]) -> bool:
-    """Whether serials are 1 to 64 printable characters, no space at either end, and no other text looks secret."""
+    """Whether serials are 1 to 64 printable characters, no space at either end, and no text looks secret."""
     joined = "".join(serials)
-    if (
-        "" in serials
-        or max(map(len, serials)) > 64
-        or (" " in joined and any(cell != cell.strip() for cell in serials))
-    ):
+    longest = max(map(len, serials))
+    if "" in serials or longest > 64 or (" " in joined and any(cell != cell.strip() for cell in serials)):
         return False
     others = {*models, *versions}
+    if longest >= SHORTEST_SECRET:
+        others.update(serials)
     return joined.isprintable() and all(text.isprintable() and mask_secrets(text) == text for text in others)
 
 
