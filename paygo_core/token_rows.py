@@ -153,7 +153,10 @@ class TokenList:
         return [cells[place] for place in self._device_places]
 
     def blocks(self) -> Iterator[Block]:
-        """All rows, in the order of the file, with a bounded number of them in memory."""
+        """All rows, in the order of the file, with a bounded number of them in memory.
+
+        What stays of each row is a hash of its serial, since a serial must not stand twice: about 110 bytes a row.
+        """
         number, rest = 2, b""
         while read := self._read():
             data = rest + read
