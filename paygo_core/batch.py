@@ -304,7 +304,8 @@ def _possible(last: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
     """The bits of a used mask that can be set: the even counts from 1 to the last one (T11)."""
     even = np.where(last % 2, np.uint64(0xAAAAAAAA), np.uint64(0x55555555))
     below = (np.uint64(1) << np.minimum(last, 32).astype(np.uint64)) - np.uint64(1)
-    return np.bitwise_and(even, below)
+    possible: npt.NDArray[np.uint64] = even & below
+    return possible
 
 
 def _size(keys: npt.NDArray[np.uint8], columns: Iterable[npt.NDArray[Any]]) -> int:
