@@ -71,7 +71,7 @@ paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *
 typedef struct { uint64_t chain; paygo_checkpoint point; uint32_t used; } paygo_cache_slot;
 typedef struct { paygo_cache_slot *slots; uint32_t size; uint32_t uses; } paygo_cache;
 paygo_checkpoint paygo_cache_find(paygo_cache *cache, uint64_t chain);
-void paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point);
+bool paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point);
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length);

@@ -4,7 +4,7 @@ One guess. A guess is a number; its base fixes the value v, and so the chain (T5
 device admits the pairs (v, n)
 
     v in 0 … 995:  n in L + 1 … L + max_jump, odd as SET_TIME and even as ADD_TIME (T12, T13), and the unused even n
-                   with max(F, L - older_window) < n < L (T14), at most older_window // 2 of them
+                   with max(F, L - older_window) < n < L (T14): of the standard 16 at most seven
     v = 996, 997:  none (T8)
     v = 998:       n in L + 1 … L + max_jump, either parity (T9)
     v = 999:       n in L + 1 … L + max_sync_jump, either parity (T9), unless the device takes no sync
@@ -106,14 +106,13 @@ def admitted_counts(
 ) -> AdmittedCounts:
     """The counts that a device in `state` admits; without a state, those of one that admits the most.
 
-    That is a device with an odd last count, every late token still open and all counts ahead of it. Of an odd
-    max_jump the larger half is counted as add-time tokens: the sum is exact.
+    That is a device with an even last count L and all counts ahead of it. With an odd one it has the floor F = L and
+    admits no late token: only a SET_TIME, an unlock, a sync or the provisioning brings it there (T11, T17).
     """
     if state is None:
-        late, even = windows.older_window // 2, (windows.max_jump + 1) // 2
-        return AdmittedCounts(
-            even + late, windows.max_jump - even, windows.max_jump, windows.max_sync_jump if windows.sync else 0
-        )
+        even = windows.max_jump // 2
+        sync = windows.max_sync_jump if windows.sync else 0
+        return AdmittedCounts(even + _most_late(windows), windows.max_jump - even, windows.max_jump, sync)
     last = min(state.count + windows.max_jump, max_count)
     ahead = range(state.count + 1, last + 1)
     even = sum(n % 2 == 0 for n in ahead)
@@ -121,6 +120,18 @@ def admitted_counts(
     late = sum(n % 2 == 0 and n not in state.used_counts for n in range(oldest + 1, state.count))
     sync = min(state.count + windows.max_sync_jump, max_count) - state.count
     return AdmittedCounts(even + late, len(ahead) - even, len(ahead), max(0, sync) if windows.sync else 0)
+
+
+def _most_late(windows: Windows) -> int:
+    """How many late tokens can be open at once (T14).
+
+    The device came to L by add-time tokens, each as far above the last as max_jump lets it, and to the first of them
+    from the floor, an odd count. Each of those is used itself, so that narrow windows leave few that are not.
+    """
+    jump = windows.max_jump
+    step, first = jump // 2 * 2, jump - 1 + jump % 2
+    inside = max(0, (windows.older_window - 1) // 2)
+    return max(min(inside, (used * step + first - 1) // 2) - used for used in range(inside + 1))
 
 
 @dataclass(frozen=True)

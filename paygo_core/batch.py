@@ -22,6 +22,8 @@ from paygo_core.tokens import (
     LARGEST_UNITS,
     DeviceConfig,
     TokenType,
+    checked_flag,
+    checked_int,
     form_of,
 )
 
@@ -32,6 +34,18 @@ SLICE = 16_384
 """Jobs a thread takes at a time, at most."""
 WORTH_A_THREAD = 1 << 18
 """Steps of chains: less work than this is done before a thread has started."""
+WORTH_A_SLICE = 1 << 23
+"""Steps of chains: less than a second, after which Ctrl-C is heard."""
+MOST_THREADS = 1024
+
+_RIGHT = {
+    "starting codes": "1 to 999 999 999",
+    "counts": f"0 to {LARGEST_COUNT}",
+    "values": f"0 to {LARGEST_UNITS}, or to {LARGEST_EXTENDED_VALUE} where they are extended",
+    "token types": "1 to 4",
+    "floors": "0 to their counts",
+    "used masks": "0 to 4294967295",
+}
 
 
 @dataclass(frozen=True)
@@ -101,9 +115,10 @@ def generate_tokens(
 
     secret_keys: uint8 of shape (N, 16) or (16,). starting_codes, counts (the last used, 0 … 65 535), values (raw
     units) and token_types: integers of shape (N,), or scalars for all. values of unlock and sync are not looked at.
-    Contiguous uint8 keys and uint32 columns are not copied. threads: 0 takes every core; the interpreter lock is free
-    meanwhile. Raises PaygoError for the first job that cannot be made, by its number.
+    Contiguous uint8 keys and uint32 columns are not copied. threads: up to 1024, 0 takes every core; the interpreter
+    lock is free meanwhile. Raises PaygoError for the first job that cannot be made, by its number.
     """
+    extended = checked_flag("extended", extended)
     keys = _keys(secret_keys)
     columns = {
         "starting code": _column("starting codes", starting_codes),
@@ -138,6 +153,7 @@ def checked_tokens(
     for an unlock, 999 for a sync. A job costs 160 steps more than its token. Raises PaygoError for the first job that
     cannot be made.
     """
+    extended = checked_flag("extended", extended)
     keys = _keys(secret_keys)
     starts, own, carried = (
         _column(*named) for named in (("starting codes", starting_codes), ("counts", counts), ("values", values))
@@ -176,17 +192,19 @@ def decode_tokens(
 ) -> DecodedBatch:
     """What N devices make of N tokens, as decode_token tells it one by one.
 
-    secret_keys, starting_codes: as for generate_tokens. tokens: texts, judged like any text, or integers of shape (N,)
-    whose form `extended` tells. counts, floors, used_masks: the states (T11), columns or one for all; floors None means
-    the counts; bit i of a mask is the even count L - i. restricted_digit_sets: bool, a column or one for all. The
-    windows hold for all. threads: 0 takes every core; the interpreter lock is free meanwhile. Each job walks its chain
-    alone. Raises PaygoError for columns that cannot be used.
+    secret_keys, starting_codes: as for generate_tokens. tokens: texts, judged like any text, in a list or an array, or
+    integers of shape (N,) whose form `extended` tells. counts, floors, used_masks: the states (T11), columns or one for
+    all; floors None means the counts; bit i of a mask is the even count L - i, and others are cleared.
+    restricted_digit_sets: bool, a column or one for all. The windows hold for all. threads: up to 1024, 0 takes every
+    core; the interpreter lock is free meanwhile. Each job walks its chain alone. Raises PaygoError for columns that
+    cannot be used.
     """
+    extended = checked_flag("extended", extended)
     keys = _keys(secret_keys)
     starts, last = _column("starting codes", starting_codes), _column("counts", counts)
     floor = last if floors is None else _column("floors", floors)
     used = _column("used masks", 0 if used_masks is None else used_masks)
-    restricted = np.array(restricted_digit_sets, np.bool_, order="C")
+    restricted = _flags("restricted digit sets", restricted_digit_sets)
     judging = ffi.new("paygo_judging *")
     entered = _entries(judging, tokens, extended)
     size = _size(keys, (starts, last, floor, used, restricted, entered[0]))
@@ -208,7 +226,7 @@ def decode_tokens(
         reasons=np.empty(size, np.uint8),
         last_counts=np.array(np.broadcast_to(last, (size,))),
         floors=np.array(np.broadcast_to(floor, (size,))),
-        used_masks=np.array(np.broadcast_to(used & np.where(last % 2, 0xAAAAAAAA, 0x55555555), (size,)), np.uint32),
+        used_masks=np.array(np.broadcast_to(used & _possible(last), (size,)), np.uint32),
     )
     held: list[Any] = list(entered)
     for name, column in (("keys", keys), ("starting_codes", starts), ("restricted", restricted.view(np.uint8))):
@@ -220,7 +238,7 @@ def decode_tokens(
         held.append(_c_array(getattr(judged, name)))
         setattr(judging, name, held[-1])
     judging.used = _c_array(judged.used_masks)
-    steps = int(np.broadcast_to(last, (size,)).sum()) + size * max_jump
+    steps = int(np.broadcast_to(last, (size,)).sum()) + size * int(judging.config.max_jump)
     _in_threads(lambda start, stop: lib.paygo_judge_run(judging, start, stop), size, steps, threads)
     return judged
 
@@ -229,15 +247,14 @@ def _entries(judging: Any, tokens: Any, extended: bool) -> tuple[Any, ...]:
     """Puts the tokens into `judging`. The first of what is returned has their number; all of it has to be kept."""
     width = int(lib.PAYGO_TEXT_WIDTH)
     judging.form = form_of(extended)
-    listed = tokens if isinstance(tokens, np.ndarray) or np.ndim(tokens) == 0 else list(tokens)
-    if not isinstance(listed, list) or not all(isinstance(token, str) for token in listed):
-        column = np.asarray(listed)
+    listed = _texts(tokens)
+    if listed is None:
+        column = _array("tokens", tokens)
         if column.ndim != 1 or column.dtype.kind not in "iu":
             raise PaygoError(f"the tokens are {column.dtype} of shape {column.shape}", "tokens are texts or integers")
         if (column < 0).any():
-            raise PaygoError(
-                f"the token of job {int(np.argmax(column < 0))} is below 0", "tokens are texts or integers"
-            )
+            job = int(np.argmax(column < 0))
+            raise PaygoError(f"the token of job {job} is below 0", "tokens are texts or integers")
         numbers = np.ascontiguousarray(column, np.uint64)
         judging.tokens = _c_array(numbers)
         return numbers, judging.tokens
@@ -246,6 +263,49 @@ def _entries(judging: Any, tokens: Any, extended: bool) -> tuple[Any, ...]:
     padded = np.frombuffer(b"".join(text.ljust(width) for text in texts) or bytes(1), np.uint8)
     judging.texts, judging.lengths = ffi.cast("char *", _c_array(padded)), _c_array(lengths)
     return lengths, padded, judging.lengths
+
+
+def _texts(tokens: Any) -> list[str] | None:
+    """The tokens when they are texts, None when they are integers. Raises PaygoError that names the first wrong one."""
+    if isinstance(tokens, np.ndarray):
+        if np.ma.isMaskedArray(tokens) or tokens.ndim != 1 or tokens.dtype.kind not in "UO":
+            return None
+        tokens = tokens.tolist()
+    elif isinstance(tokens, (str, bytes)) or not isinstance(tokens, Iterable):
+        return None
+    listed = list(tokens)
+    of_text = any(isinstance(token, str) for token in listed)
+    for job, token in enumerate(listed):
+        good = isinstance(token, str) if of_text else hasattr(token, "__index__") and not isinstance(token, bool)
+        if not good:
+            hint = "tokens are texts or integers, all of the same kind"
+            raise PaygoError(f"the token of job {job} is of type {type(token).__name__}", hint)
+    return listed if of_text or not listed else None
+
+
+def _array(name: str, values: Any) -> npt.NDArray[Any]:
+    """`values` as an array. A masked one is refused, since what is behind the mask would be taken."""
+    if np.ma.isMaskedArray(values):
+        raise PaygoError(f"the {name} are a masked array", "leave the masked jobs out of every column")
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError, RuntimeError):
+        raise PaygoError(f"the {name} cannot be made a column", f"{name} are one value for each job") from None
+
+
+def _flags(name: str, values: Any) -> npt.NDArray[np.bool_]:
+    column = _array(name, values)
+    if column.dtype.kind not in "biu" or column.ndim > 1 or not np.isin(column, (0, 1)).all():
+        raise PaygoError(f"the {name} are {column.dtype} of shape {column.shape}", f"{name} are bool of shape (N,)")
+    return np.array(column, np.bool_, order="C")
+
+
+def _possible(last: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
+    """The bits of a used mask that can be set: the even counts from 1 to the last one (T11)."""
+    even = np.where(last % 2, np.uint64(0xAAAAAAAA), np.uint64(0x55555555))
+    below = (np.uint64(1) << np.minimum(last, 32).astype(np.uint64)) - np.uint64(1)
+    possible: npt.NDArray[np.uint64] = even & below
+    return possible
 
 
 def _size(keys: npt.NDArray[np.uint8], columns: Iterable[npt.NDArray[Any]]) -> int:
@@ -259,7 +319,7 @@ def _size(keys: npt.NDArray[np.uint8], columns: Iterable[npt.NDArray[Any]]) -> i
 def _keys(secret_keys: Any) -> npt.NDArray[np.uint8]:
     if isinstance(secret_keys, (bytes, bytearray)):
         secret_keys = np.frombuffer(secret_keys, np.uint8)
-    keys = np.asarray(secret_keys)
+    keys = _array("secret keys", secret_keys)
     if keys.dtype != np.uint8 or keys.shape[-1:] != (16,) or keys.ndim not in (1, 2):
         raise PaygoError(
             f"the secret keys are {keys.dtype} of shape {keys.shape}", "secret keys are uint8 of shape (N, 16) or (16,)"
@@ -268,13 +328,13 @@ def _keys(secret_keys: Any) -> npt.NDArray[np.uint8]:
 
 
 def _column(name: str, values: Any) -> npt.NDArray[np.uint32]:
-    column = np.asarray(values)
+    column = _array(name, values)
     if column.dtype.kind not in "iu" or column.ndim > 1:
         raise PaygoError(f"the {name} are {column.dtype} of shape {column.shape}", f"{name} are integers of shape (N,)")
     outside = (column < 0) | (column > 0xFFFFFFFF)
     if outside.any():
         row = int(np.argmax(outside))
-        raise PaygoError(f"row {row} of the {name} is out of range", "numbers of jobs begin at 0")
+        raise PaygoError(f"row {row} of the {name} is out of range", f"{name} are {_RIGHT[name]}")
     return np.ascontiguousarray(column, np.uint32) if column.ndim else column.astype(np.uint32)
 
 
@@ -332,14 +392,18 @@ def _run(
 
 def _in_threads(run: Callable[[int, int], None], size: int, steps: int, threads: int) -> None:
     """Runs jobs start … stop - 1 for all slices of 0 … size - 1, which walk `steps` in all."""
-    workers = min(threads or os.cpu_count() or 1, size, max(1, steps // WORTH_A_THREAD))
+    wanted = checked_int("threads", threads, 0, MOST_THREADS) or os.cpu_count() or 1
+    workers = min(wanted, size, max(1, steps // WORTH_A_THREAD))
     if workers <= 1:
-        run(0, size)
+        for start, stop in _slices(size, 1, steps):
+            run(start, stop)
         return
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda part: run(*part), _slices(size, workers)))
+        list(pool.map(lambda part: run(*part), _slices(size, workers, steps)))
 
 
-def _slices(size: int, workers: int) -> Iterator[tuple[int, int]]:
-    step = max(1, min(SLICE, -(-size // (4 * workers))))
+def _slices(size: int, workers: int, steps: int) -> Iterator[tuple[int, int]]:
+    """Parts for each worker several times, none so long that nobody could interrupt it."""
+    step = min(SLICE, -(-size // (4 * workers)) if workers > 1 else size, size * WORTH_A_SLICE // max(1, steps))
+    step = max(64, step) if workers == 1 else max(1, step)
     return ((at, min(at + step, size)) for at in range(0, size, step))

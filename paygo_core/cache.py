@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 from paygo_core._native import ffi, lib
+from paygo_core.errors import PaygoError
 from paygo_core.tokens import DeviceConfig, checked_int
 
 LARGEST_CACHE = 1 << 24
@@ -16,8 +17,9 @@ class ChainCache:
     """A bounded table of checkpoints, for the `cache` of generate_token and decode_token.
 
     max_entries: chains remembered, one for each value of each device; a slot takes 32 bytes. It changes no verdict. It
-    may be shared by threads: walks run outside its lock. Chains are named by a hash under a key of this object's own.
-    Raises PaygoError when max_entries is not 1 … 2^24. len() tells how many checkpoints are held.
+    may be shared by threads: walks run outside its lock. It is not copied or pickled. Chains are named by a hash under
+    a key of this object's own. Raises PaygoError when max_entries is not 1 … 2^24. len() tells how many checkpoints
+    are held.
     """
 
     def __init__(self, max_entries: int = 4096) -> None:
@@ -26,11 +28,14 @@ class ChainCache:
         self._cache = ffi.new("paygo_cache *", {"slots": self._slots, "size": self.max_entries})
         self._key = ffi.new("paygo_key *", lib.paygo_key_load(secrets.token_bytes(16)))
         self._lock = threading.Lock()
+        self._held = 0
 
     def __len__(self) -> int:
         """How many checkpoints are held."""
-        with self._lock:
-            return sum(slot.point.count > 0 for slot in self._slots)
+        return self._held
+
+    def __reduce__(self) -> NoReturn:
+        raise PaygoError("a cache cannot be copied or pickled", "share it, or make a new one")
 
     def chain(self, config: DeviceConfig, form: int, value: int) -> int:
         """The name of the chain of a value of a device, for this package alone."""
@@ -47,4 +52,4 @@ class ChainCache:
     def keep(self, chain: int, point: Any) -> None:
         """Remembers a checkpoint, for this package alone."""
         with self._lock:
-            lib.paygo_cache_keep(self._cache, chain, point)
+            self._held += lib.paygo_cache_keep(self._cache, chain, point)

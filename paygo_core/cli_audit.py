@@ -15,6 +15,9 @@ from paygo_core.tokens import LARGEST_COUNT
 if TYPE_CHECKING:
     from paygo_core.audit import Odds, Recovery
 
+_ALL_TOKENS = LARGEST_COUNT // 2
+"""The add-time tokens of a device's whole life, one for each even count (T10)."""
+
 
 def _finite(number: float) -> float | None:
     """A number for JSON, which has no infinity."""
@@ -138,6 +141,8 @@ def audit(
     yearly = guesses_a_year(strict, bought)
     repetition = {count: chance_of_repetition(count, extended) for count in (1_000, 10_000, LARGEST_COUNT)}
     measured = measure_recovery() if measure else None
+    tokens = min(10 * bought, _ALL_TOKENS)
+    replays = expected_replays(tokens)
     if as_json:
         emit(
             {
@@ -148,7 +153,7 @@ def audit(
                 "guesses_a_year": yearly,
                 "odds": [_odds_facts(one, strict, bought, rate) for one in found],
                 "chance_of_repetition": repetition,
-                "replays_in_ten_years": expected_replays(10 * bought),
+                "replays_in_ten_years": replays,
                 "measured": _recovery_facts(measured) if measured else None,
             }
         )
@@ -158,9 +163,12 @@ def audit(
     click.echo(f"guesses a year when the waits are kept: {yearly}")
     shares = ", ".join(f"{chance:.2%} by count {count}" for count, chance in repetition.items())
     click.echo(f"chance that a value's tokens repeat themselves: {shares}")
-    if bought:
+    if 10 * bought > tokens:
         click.echo(
-            f"of {10 * bought} tokens in ten years, {expected_replays(10 * bought):.2g} work a second time by chance"
+            f"the counts end after {tokens} tokens, in {tokens / bought:.3g} years; {replays:.2g} of those tokens work "
+            "a second time by chance"
         )
+    elif bought:
+        click.echo(f"of {tokens} tokens in ten years, {replays:.2g} work a second time by chance")
     for line in _show_recovery(measured) if measured else ():
         click.echo(line)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.cli_options import device_config, device_options, state_for_people, state_options, typed_token
+from paygo_core.cli_options import (
+    device_config,
+    device_options,
+    last_count,
+    state_for_people,
+    state_options,
+    typed_token,
+)
 from paygo_core.cli_registry import open_registry
 from paygo_core.decoding import DecoderState
 from paygo_core.shell import Status, emit, note, output_options
@@ -87,6 +94,9 @@ def _show_explanation(found: Explanation, before: DecoderState, commands: list[s
 @click.argument("digits", metavar="TOKEN...", nargs=-1, required=True)
 @device_options
 @state_options
+@click.option(
+    "--issued", metavar="N", type=last_count, help="The last count that the server used: a token above it is not ours."
+)
 @click.option("--other", "others", metavar="FILE", multiple=True, help="A device list whose devices it may be for.")
 @click.option("--registry", "registry_path", metavar="FILE", help="A registry whose devices it may be for.")
 @output_options
@@ -99,6 +109,7 @@ def explain(
     max_jump: int,
     max_sync_jump: int,
     older_window: int,
+    issued: int | None,
     others: tuple[str, ...],
     registry_path: str | None,
     as_json: bool,
@@ -107,12 +118,14 @@ def explain(
     """Tell why a device accepts or refuses TOKEN, and what to issue instead.
 
     Also finds a token beyond the windows, with lost zeros, in the other digit set, with one typing mistake, or of
-    another device. A command that is printed makes the token to issue; it holds no key. The exit status is 0 when the
-    device accepts TOKEN and 1 when it does not.
+    another device. A command that is printed makes the token to issue; it holds no key. With --issued a number that
+    somebody made up is known as such, however well it fits. The exit status is 0 when the device accepts TOKEN and 1
+    when it does not.
 
     \b
       paygo token explain 016609796 --key-file key.txt --starting-code 123456789 --count 8
       paygo token explain 016609796 --key-file key.txt --count 8 --floor 1 --used 4,8 --other devices.csv
+      paygo token explain 016609796 --key-file key.txt --count 8 --issued 10
     """
     from paygo_core.explain import explain_token
 
@@ -120,7 +133,7 @@ def explain(
     key_file = given["key_file"]
     config = device_config(given, max_jump=max_jump, max_sync_jump=max_sync_jump, older_window=older_window)
     state = DecoderState(count, floor, used)  # type: ignore[arg-type]  # None makes the floor the count
-    found = explain_token(config, text, state, _known_devices(others, registry_path))
+    found = explain_token(config, text, state, _known_devices(others, registry_path), issued)
     device = _device_words(config, key_file)
     commands = [_command_for(remedy, device) for remedy in found.remedies]
     decoded = found.decoded

@@ -88,6 +88,8 @@ def _read_key_file(name: str) -> str:
     """The text of a key file. A key cannot be as long as the limit, so that nothing large is read whole."""
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise PaygoError("standard input is closed", "it holds the key as 32 hexadecimal characters")
             return sys.stdin.read(_KEY_FILE_LIMIT)
         with Path(name).open(encoding="ascii", errors="replace") as file:
             return file.read(_KEY_FILE_LIMIT)

@@ -16,6 +16,9 @@ LONGEST_LINE = 10_000
 MOST_BYTES = 1_000_000
 """Beyond this a line is not read to its end: the file is no device list."""
 
+_CELL = r'(?:"(?:[^"]|"")*"|[^",]*)'
+_ROW = re.compile(f"{_CELL}(?:,{_CELL})*")
+
 
 @dataclass(frozen=True)
 class RowProblem:
@@ -70,10 +73,17 @@ def read_cells(raw: bytes) -> list[str]:
     if "\0" in text:
         raise WrongCell("", "the line has a NUL character", "save the list as CSV in UTF-8")
     try:
+        if not quotes_are_whole(text):
+            raise csv.Error
         return next(csv.reader([text], strict=True))
     except csv.Error:
         hint = "a cell in quotes is closed on its own line, and lines end with LF or CRLF"
         raise WrongCell("", "the line is not CSV", hint) from None
+
+
+def quotes_are_whole(row: str) -> bool:
+    """Whether quotes stand only around cells and doubled in them; else the row may be half a cell with a line break."""
+    return '"' not in row or _ROW.fullmatch(row) is not None
 
 
 def is_csv(raw: bytes) -> bool:

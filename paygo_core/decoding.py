@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from paygo_core._native import ffi, lib
-from paygo_core.errors import PaygoError
+from paygo_core.errors import PaygoError, brief
 from paygo_core.tokens import (
     COMMAND_VALUES,
     LARGEST_COUNT,
     LARGEST_OLDER_WINDOW,
     DeviceConfig,
     TokenType,
+    checked_cache,
+    checked_config,
     checked_int,
     form_of,
 )
@@ -60,6 +63,7 @@ _WINDOW = ffi.typeof("paygo_window *")
 _FACT_COUNT = int(lib.PAYGO_FACTS)
 _FACTS = ffi.typeof(f"uint32_t[{_FACT_COUNT}]")
 _TYPES = {int(kind): kind for kind in TokenType}
+_DIALECTS = tuple(dialect.value for dialect in Dialect)
 REASONS = tuple(Reason)
 """In the order of the C core's paygo_reason."""
 
@@ -82,7 +86,12 @@ class DecoderState:
         put(self, "count", checked_int("count", self.count, 0, LARGEST_COUNT))
         floor = self.count if self.floor is None else self.floor
         put(self, "floor", checked_int("floor", floor, 0, self.count))
-        used = {checked_int("used count", n, 1, self.count) for n in self.used_counts}
+        try:
+            given = tuple(self.used_counts)
+        except TypeError:
+            kind = type(self.used_counts).__name__
+            raise PaygoError(f"the used counts are a {kind}", "used counts are a tuple of integers") from None
+        used = {checked_int("used count", n, 1, self.count) for n in given}
         put(self, "used_counts", tuple(sorted(used)))
 
     def used_mask(self) -> int:
@@ -148,8 +157,10 @@ class Decoded(Generic[State]):
 
 
 def strip_token(text: str) -> str:
-    """A token as people write it, without the spaces and hyphens between its digits (T23)."""
-    return text if text.isalnum() else re.sub(r"[\s-]", "", text)
+    """A token as people write it, without the spaces, hyphens and dashes between its digits (T23)."""
+    if text.isalnum():
+        return text
+    return "".join(mark for mark in text if not (mark.isspace() or unicodedata.category(mark) == "Pd"))
 
 
 @overload
@@ -174,21 +185,24 @@ def decode_token(
 ) -> Decoded[Any]:
     """What a device in `state` makes of a token. The state is not changed: the new one is in the answer.
 
-    token: text, 9 or 12 digits, 15 or 20 of a restricted digit set; spaces and hyphens are taken out (T20 to T24). The
+    token: text, 9 or 12 digits, 15 or 20 of a restricted digit set; spaces and dashes are taken out (T20 to T24). The
     standard dialect judges by T11 to T17 and takes a DecoderState. The reference dialects take a ReferenceState, or a
-    DecoderState whose count is their start, and standard tokens only, and make no use of a cache. With a cache the time
-    of an accepted token does not grow with the count, and no verdict changes. A token of wrong form is an answer with a
-    reason too; PaygoError is raised for a token that is no text and for a state of the other dialect.
+    DecoderState whose count is their start, and standard tokens only, and make no use of a cache. dialect may also be
+    the value of a Dialect. With a cache the time of an accepted token does not grow with the count, and no verdict
+    changes. A token of wrong form is an answer with a reason too; PaygoError is raised for a token that is no text, for
+    a state of the other dialect, and for any other argument of a wrong type.
     """
     if not isinstance(token, str):
         raise PaygoError(
             f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count"
         )
+    if type(config) is not DeviceConfig:
+        config = checked_config(config)
     digits = strip_token(token)
-    if dialect is not Dialect.STANDARD:
-        return _decode_reference(config, digits, state, dialect)
+    if dialect is not Dialect.STANDARD and (judge := _checked_dialect(dialect)) is not Dialect.STANDARD:
+        return _decode_reference(config, digits, state, judge)
     if not isinstance(state, DecoderState):
-        raise PaygoError("a ReferenceState belongs to the reference dialects", "give a DecoderState, or a dialect")
+        raise PaygoError(f"the state is a {type(state).__name__}", "the standard dialect takes a DecoderState")
     extended = len(digits) == (20 if config.restricted_digit_set else 12)
     text = digits.encode("ascii", "replace")
     form = form_of(extended)
@@ -197,12 +211,19 @@ def decode_token(
         lib.paygo_judge_text(config.native, state.count, state.floor, state.used_mask(), form, text, len(text), buffer)
         kind, why, value, count, last, floor, used = ffi.unpack(buffer, _FACT_COUNT)
     else:
-        verdict = _decode_cached(config, state, form, text, cache)
+        verdict = _decode_cached(config, state, form, text, checked_cache(cache))
         kind, why, value, count = verdict.type, verdict.reason, verdict.value, verdict.count
         last, floor, used = verdict.window.count, verdict.window.floor, verdict.window.used
     reason = REASONS[why]
     after = DecoderState.from_native(last, floor, used) if reason is _ACCEPTED else state
     return _decoded(config, kind, reason, value, count, after, extended)
+
+
+def _checked_dialect(dialect: object) -> Dialect:
+    if isinstance(dialect, str) and dialect in _DIALECTS:
+        return Dialect(dialect)
+    names = f"{', '.join(repr(name) for name in _DIALECTS[:-1])} and {_DIALECTS[-1]!r}"
+    raise PaygoError(f"the dialect is {brief(dialect)}", f"there are {names}; a cache is given by its name")
 
 
 def _decode_cached(config: DeviceConfig, state: DecoderState, form: int, text: bytes, cache: ChainCache) -> Any:
@@ -237,6 +258,9 @@ def _decode_reference(
     config: DeviceConfig, digits: str, state: DecoderState | ReferenceState, dialect: Dialect
 ) -> Decoded[ReferenceState]:
     """Deployed code keeps two bits of each restricted digit: there 7 reads as 3 (T23)."""
+    if not isinstance(state, (DecoderState, ReferenceState)):
+        hint = "the reference dialects take a ReferenceState or a DecoderState"
+        raise PaygoError(f"the state is a {type(state).__name__}", hint)
     before = ReferenceState(state.count) if isinstance(state, DecoderState) else state
     length = 15 if config.restricted_digit_set else 9
     if len(digits) != length or re.fullmatch("[0-9]*", digits) is None:

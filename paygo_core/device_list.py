@@ -131,6 +131,8 @@ def read_device(
     if len(serial) > 64 or not serial.isprintable() or serial != serial.strip():
         hint = "a serial is 1 to 64 printable characters without a space at either end"
         raise WrongCell("Serial Number", "the serial cannot be used", hint)
+    if mask_secrets(serial) != serial:
+        raise WrongCell("Serial Number", "the serial looks like a secret key", "are the cells in the right columns?")
     if first_line != line:
         raise WrongCell("Serial Number", f"the serial stands on line {first_line} already", "each serial stands once")
     secret_key = _key(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 
 class Problem(Exception):
     """Anything that we foresaw.
@@ -16,6 +18,19 @@ class Problem(Exception):
         super().__init__(cause)
         self.cause = cause
         self.hint = hint
+
+
+def brief(value: object) -> str:
+    """A wrong argument for an error: as it is when it is short, else only what it is, since it may be a secret key."""
+    if isinstance(value, (str, bytes, bytearray)) and len(value) > 12:
+        return f"a {type(value).__name__} of {len(value)} characters"
+    if isinstance(value, int) and not -(10**12) < value < 10**12:
+        return "an integer of more than twelve digits"
+    if isinstance(value, (str, bytes)):
+        return repr(value)
+    if isinstance(value, (int, float)) or (isinstance(value, Decimal) and len(str(value)) <= 24):
+        return str(value)
+    return f"a {type(value).__name__}"
 
 
 class PaygoError(Problem, ValueError):

@@ -10,7 +10,16 @@ from enum import Enum
 from paygo_core.decoding import Decoded, DecoderState, Dialect, Reason, ReferenceState, decode_token, strip_token
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
-from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType, collides, form_of, generate_token, write_token
+from paygo_core.tokens import (
+    LARGEST_COUNT,
+    DeviceConfig,
+    TokenType,
+    checked_int,
+    collides,
+    form_of,
+    generate_token,
+    write_token,
+)
 
 _NEAR = 64
 """How far from its server's count another device's token is looked for, in counts either way."""
@@ -37,6 +46,7 @@ class Verdict(str, Enum):
     OTHER_DEVICE = "another device's token"
     RESERVED = "reserved value"
     NOT_AN_ENTRY = "not an entry"
+    NEVER_ISSUED = "never issued"
     UNKNOWN = "no token of this device"
 
 
@@ -98,19 +108,53 @@ class Explanation:
     dialects: tuple[DialectAnswer, ...] = ()
 
 
-def explain_token(config: DeviceConfig, token: str, state: DecoderState, others: Iterable[Device] = ()) -> Explanation:
+_PROVE = (
+    "Issue nothing until the receipt is found and shows these digits: who knows the starting code, which is printed on "
+    "the device, can make up such a number."
+)
+
+
+def explain_token(
+    config: DeviceConfig,
+    token: str,
+    state: DecoderState,
+    others: Iterable[Device] = (),
+    issued_up_to: int | None = None,
+) -> Explanation:
     """Why a device in `state` accepts or refuses a token.
 
-    others: devices that the token may have been meant for; the device itself among them is passed over. Nothing is
-    changed. The work grows with the number of others and their counts, and is a second at most for one device.
-    Raises PaygoError only for what decode_token does.
+    others: devices that the token may have been meant for; the device itself among them is passed over. issued_up_to:
+    the last count that the server used, 0 … 65 535: a token above it was never issued, and nothing is to be issued for
+    it. Nothing is changed. The work grows with the number of others and their counts, and is a second at most for one
+    device. Raises PaygoError for what decode_token does, and for an issued_up_to out of range.
     """
+    issued = LARGEST_COUNT
+    if issued_up_to is not None:
+        issued = checked_int("issued up to", issued_up_to, 0, LARGEST_COUNT)
+    decode_token(config, token, state)  # says what is wrong with the arguments
     digits = strip_token(token)
-    found = _explained(config, digits, state, tuple(others))
+    found = _explained(config, digits, state, tuple(others), issued)
+    if found.found_at is not None and found.found_at > issued:
+        found = _never_issued(found, issued)
     return replace(found, dialects=_dialects(config, digits, state, found.decoded))
 
 
-def _explained(config: DeviceConfig, digits: str, state: DecoderState, others: tuple[Device, ...]) -> Explanation:
+def _never_issued(found: Explanation, issued: int) -> Explanation:
+    never = f"The server has used no count above {issued}, so that it never issued this token"
+    if found.decoded.accepted:
+        return replace(found, advice=f"{found.advice} {never}: somebody else did, or the server lost its counts.")
+    return replace(
+        found,
+        verdict=Verdict.NEVER_ISSUED,
+        cause=f"{found.cause} {never}: it is made up, or another device's.",
+        advice=_PROVE,
+        remedies=(),
+    )
+
+
+def _explained(
+    config: DeviceConfig, digits: str, state: DecoderState, others: tuple[Device, ...], issued: int
+) -> Explanation:
     decoded = decode_token(config, digits, state)
     extended = _is_extended(config, digits)
     if decoded.accepted:
@@ -122,11 +166,14 @@ def _explained(config: DeviceConfig, digits: str, state: DecoderState, others: t
             return found
     if _on_label(config, digits, extended):
         return _label(decoded)
-    # Each is a guess that a meaningless number could have caused too: the least likely coincidence tells most.
+    # Each is a guess that a meaningless number could have caused too: the least likely coincidence tells most. A count
+    # that is likely one, or that the server never used, is told only where there is nothing else.
+    far = _far(config, digits, state, decoded, extended)
+    doubtful = far is not None and (far.verdict is Verdict.UNKNOWN or (far.found_at or 0) > issued)
     guesses = [
         guess
         for guess in (
-            _far(config, digits, state, decoded, extended),
+            None if doubtful else far,
             _mistyped(config, digits, state, decoded),
             _seen_elsewhere(config, digits, decoded, others),
         )
@@ -134,7 +181,7 @@ def _explained(config: DeviceConfig, digits: str, state: DecoderState, others: t
     ]
     if guesses:
         return min(guesses, key=lambda guess: guess.coincidence or 0.0)
-    return _unexplained(config, digits, decoded)
+    return far or _unexplained(config, digits, decoded)
 
 
 def _is_extended(config: DeviceConfig, digits: str) -> bool:
@@ -172,26 +219,28 @@ def _what(config: DeviceConfig, value: int, count: int, extended: bool) -> str:
     return f"{_NAMES[kind]}{worth} {'and' if extended and worth else 'with'} count {count}"
 
 
-def _again(config: DeviceConfig, value: int, count: int, after: int, extended: bool) -> tuple[Remedy, ...]:
-    """The same token after another count; nothing when no count is left (T10)."""
+def _again(
+    config: DeviceConfig, state: DecoderState, value: int, count: int, extended: bool
+) -> tuple[tuple[Remedy, ...], str]:
+    """The same token after the device's count, and what to do in words; no token when the device would not take it."""
     kind = _kind(value, count)
     timed = kind in (TokenType.ADD_TIME, TokenType.SET_TIME)
-    remedy = Remedy(kind, after, value if timed else None, extended)
+    remedy = Remedy(kind, state.count, value if timed else None, extended)
     try:
         while (made := generate_token(config, remedy.after, remedy.value, kind, extended)) and collides(
             config, made.count, made.value, extended
         ):
             remedy = replace(remedy, after=made.count)  # T18
-    except PaygoError:
-        return ()
-    return (remedy,)
-
-
-def _issue_again(remedies: tuple[Remedy, ...], count: int) -> str:
-    if not remedies:
-        return f"no count is left after the device's {count}, so that it has to be given a new key."
-    return (
-        f"issue the same again after the device's count {remedies[0].after}, or after the server's if that is higher."
+    except PaygoError:  # T10
+        return (), f"no count is left after the device's {state.count}, so that it has to be given a new key."
+    if not decode_token(config, made.digits, state).accepted:  # T12
+        jump = config.max_sync_jump if kind is TokenType.COUNTER_SYNC else config.max_jump
+        return (), (
+            f"no such token can be issued: the next one has count {made.count}, and the device at count {state.count} "
+            f"looks only {jump} ahead. These windows cannot take it."
+        )
+    return (remedy,), (
+        f"issue the same again after the device's count {remedy.after}, or after the server's if that is higher."
     )
 
 
@@ -226,8 +275,7 @@ def _already_used(
     """T15."""
     value, count = decoded.value or 0, decoded.count or 0
     what = f"It is {_what(config, value, count, extended)}"
-    remedies = _again(config, value, count, state.count, extended)
-    again = _issue_again(remedies, state.count)
+    remedies, again = _again(config, state, value, count, extended)
     sentence = again[0].upper() + again[1:]
     if decoded.reason is Reason.USED:
         verdict = Verdict.USED
@@ -301,7 +349,7 @@ def _read_otherwise(
         inner = _already_used(reading.config, state, as_meant, extended)
     else:
         far = _far(reading.config, reading.digits, state, as_meant, extended)
-        if far is None or (far.coincidence or 0.0) > _LIKELY:
+        if far is None or far.verdict is Verdict.UNKNOWN:
             return None
         inner = far
     read_as = _rewritten(config, reading)
@@ -352,8 +400,11 @@ def _label(decoded: Decoded[DecoderState]) -> Explanation:
 
 
 def _by_chance(tries: float) -> float:
-    """The chance that a meaningless number matches one of so many counts: the leading digits are one of 10^6."""
-    return float(1 - (1 - 1e-6) ** tries)
+    """The chance that a number of no meaning matches one of so many counts.
+
+    Its leading digits are one of 10^6, and of those that T2 makes twice as likely if who made it up knows the rules.
+    """
+    return float(1 - (1 - 2e-6) ** tries)
 
 
 def _far(
@@ -368,6 +419,13 @@ def _far(
     jump = config.max_sync_jump if value == _SYNC else config.max_jump
     last = min(state.count + jump, config.max_count)
     coincidence = _by_chance(count - last)
+    if coincidence > _LIKELY:
+        cause = (
+            f"Read for this device it would be {_what(config, value, count, extended)}; the device is at count "
+            f"{state.count} and looks no further than {last}. But a number of no meaning is found there or nearer with "
+            f"the chance {coincidence:.2g}: this proves nothing."
+        )
+        return Explanation(Verdict.UNKNOWN, decoded, cause, _PROVE, count, coincidence=coincidence)
     doubt = (
         f" (The chance that a number of no meaning is found there or nearer is {coincidence:.2g}.)"
         if coincidence > 0.001
@@ -375,12 +433,12 @@ def _far(
     )
     what = f"It is {_what(config, value, count, extended)}"
     if count > config.max_count:
-        remedies = _again(config, value, count, state.count, extended)
+        remedies, again = _again(config, state, value, count, extended)
         return Explanation(
             Verdict.BEYOND_LIMIT,
             decoded,
             f"{what}, above {config.max_count}, the last count of the device's model.{doubt}",
-            f"The server must not go beyond that count. For this device {_issue_again(remedies, state.count)}",
+            f"The server must not go beyond that count. For this device {again}",
             count,
             coincidence=coincidence,
             remedies=remedies,
@@ -390,8 +448,8 @@ def _far(
     syncs = () if too_many else syncs_to_reach(config, state.count, count, jump)
     if not syncs:
         why = f"It takes more than {_MOST_SYNCS} counter syncs" if too_many else "No counter sync"
-        advice = f"{why}{'' if too_many else ' reaches it'}: issue the same again nearer to the device's count."
-        remedies = _again(config, value, count, state.count, extended)
+        remedies, again = _again(config, state, value, count, extended)
+        advice = f"{why}{'' if too_many else ' reaches it'}: {again}"
     else:
         shown = ", ".join(str(sync) for sync in syncs[:4]) + (", …" if len(syncs) > 4 else "")
         many = f"{len(syncs)} counter syncs, at the odd counts {shown}, in this order"
@@ -500,6 +558,9 @@ def _unexplained(config: DeviceConfig, digits: str, decoded: Decoded[DecoderStat
     short, long = _lengths(config)
     form = f"a token of this device has {short} digits{' of 1 to 4' if config.restricted_digit_set else ''}"
     check = "Compare serial and digits with the receipt"
+    if digits and re.fullmatch("[0-9]*", digits) is None:
+        cause = f"It has characters that are not digits; {form}. A device does not even look at it."
+        return Explanation(Verdict.NOT_AN_ENTRY, decoded, cause, f"{check}, and enter the digits alone.")
     if decoded.reason is Reason.LENGTH:
         cause = f"It has {len(digits)} digits; {form}, or {long} if it is extended. A device does not even look at it."
         return Explanation(Verdict.NOT_AN_ENTRY, decoded, cause, f"{check}, and enter all of them.")

@@ -9,6 +9,8 @@ MASK = "[secret]"
 
 # Anything that looks like a key although nobody told us the key: long runs of hex, of separated bytes (units print
 # them without leading zeros), and 16 bytes in base64.
+SHORTEST_SECRET = 16
+"""Characters; shorter texts look like no key."""
 _LOOKS_LIKE_KEY = re.compile(
     r"(?<![0-9A-Za-z])(?:"
     r"(?:0x)?(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{16,}"

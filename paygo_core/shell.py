@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import json
 import math
@@ -66,8 +68,9 @@ def emit(record: Mapping[str, Any]) -> None:
 
 
 def note(text: str) -> None:
-    """A line for people, on standard error."""
-    click.echo(text, err=True)
+    """A line for people, on standard error. Where that is full there is nobody to tell."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def load_configuration() -> dict[str, Any]:
@@ -95,6 +98,22 @@ def _merge(target: dict[str, Any], extra: Mapping[str, Any]) -> None:
             target[name] = value
 
 
+def _check_tables(command: click.Command, table: dict[str, Any], words: list[str]) -> None:
+    """Raises PaygoError where the configuration has a value in place of the table of a command that is called."""
+    path = []
+    for word in words:
+        found = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if found is not None:
+            path.append(word)
+            table = table.get(word, {})
+            if not isinstance(table, dict):
+                raise PaygoError(
+                    f"paygo.toml has a value for {'.'.join(path)}, which is a command",
+                    f"write a table [{'.'.join(path)}] with values for its options",
+                )
+            command = found
+
+
 def _report(meta: Mapping[str, Any], status: int, cause: str, hint: str) -> int:
     cause, hint = mask_secrets(cause), mask_secrets(hint)
     if meta.get("paygo.json"):
@@ -118,10 +137,11 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
         "paygo.debug": "--debug" in (arguments if arguments is not None else sys.argv),
     }
     try:
-        result = command.main(
-            args=arguments, prog_name="paygo", standalone_mode=False, default_map=load_configuration()
-        )
-        sys.stdout.flush()
+        configuration = load_configuration()
+        _check_tables(command, configuration, arguments if arguments is not None else sys.argv[1:])
+        result = command.main(args=arguments, prog_name="paygo", standalone_mode=False, default_map=configuration)
+        if sys.stdout is not None:  # it is None when it was closed
+            sys.stdout.flush()
     except click.Abort:
         note("paygo: interrupted")
         return Status.INTERRUPTED
@@ -139,9 +159,24 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except Problem as problem:
         return _report(meta, problem.exit_status, problem.cause, problem.hint)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return Status.PASSED
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            return _defect(meta, error)
+        _forget_output()
+        hint = "nothing is wrong with the device; look at where the output goes"
+        return _report(meta, Status.WRONG_USE, f"standard output cannot be written: {error.strerror}", hint)
     except Exception as error:
-        hint = "a defect of ours: please report it with what --debug prints"
-        return _report(meta, Status.DEFECT, f"{type(error).__name__}: {error}", hint)
+        return _defect(meta, error)
     return int(result) if isinstance(result, int) else Status.PASSED
+
+
+def _defect(meta: Mapping[str, Any], error: Exception) -> int:
+    hint = "a defect of ours: please report it with what --debug prints"
+    return _report(meta, Status.DEFECT, f"{type(error).__name__}: {error}", hint)
+
+
+def _forget_output() -> None:
+    """What is still to be written goes nowhere, so that the end of Python does not fail of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Issues the next token of every device of a list, from file to file, with the collision rule and bounded memory."""
+"""Issues the next token of every device of a list, from file to file, with the collision rule and little memory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def issue_list(
     order: the same for every device; None where the list has the columns Type, Value or Days. No token is issued at a
     count where another count within 80 gives it too: the next of its parity is taken (T18). Refused rows go to
     `quarantine` (by default SOURCE.quarantine.csv, or the next free name), each with its line and the reason, and the
-    rest goes on. Both files have mode 0600 and appear whole or not at all. on_progress is told bytes read.
+    rest goes on. Both files have mode 0600 and appear whole or not at all. on_progress is told bytes read. Of each row
+    about 110 bytes stay in memory, to know a serial that stands twice.
     Raises PaygoError when a file or the header cannot be used.
     """
     read_from, write_to = Path(source), Path(os.path.realpath(target))
@@ -68,7 +69,11 @@ def issue_list(
     limit = checked_int("max count", max_count, 1, LARGEST_COUNT)
     if order is not None and order.days is None:
         token_value(DeviceConfig(bytes(16), 1), order.token_type, order.value, None)
-    if write_to.exists() and not write_to.is_file():
+    try:
+        other = write_to.exists() and not write_to.is_file()
+    except OSError as error:
+        raise PaygoError(f"{write_to}: {error.strerror}", "name a file that can be written") from None
+    if other:
         raise PaygoError(f"{write_to} is no regular file", "name another file for the tokens")
     if str(write_to) in (os.path.realpath(read_from), os.path.realpath(refused_to)):
         raise PaygoError(f"{write_to} is the list itself, or where refused rows go", "name another file for the tokens")

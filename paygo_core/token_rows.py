@@ -26,6 +26,7 @@ from paygo_core.csv_rows import (
     WrongCell,
     csv_line,
     next_line,
+    quotes_are_whole,
     read_cells,
     read_number,
     shown,
@@ -33,7 +34,7 @@ from paygo_core.csv_rows import (
 )
 from paygo_core.device_list import read_device, read_header
 from paygo_core.errors import PaygoError
-from paygo_core.redact import mask_secrets
+from paygo_core.redact import SHORTEST_SECRET, mask_secrets
 from paygo_core.tokens import LARGEST_COUNT, LARGEST_STARTING_CODE, LARGEST_UNITS, TokenType, token_value
 
 ORDER_COLUMNS = ("Type", "Value", "Days")
@@ -152,7 +153,10 @@ class TokenList:
         return [cells[place] for place in self._device_places]
 
     def blocks(self) -> Iterator[Block]:
-        """All rows, in the order of the file, with a bounded number of them in memory."""
+        """All rows, in the order of the file, with a bounded number of them in memory.
+
+        What stays of each row is a hash of its serial, since a serial must not stand twice: about 110 bytes a row.
+        """
         number, rest = 2, b""
         while read := self._read():
             data = rest + read
@@ -214,8 +218,6 @@ class TokenList:
                 rows.append(self._row(line, raw, cells))
             except WrongCell as wrong:
                 block.problems.append(RowProblem(self.file, line, wrong.column, wrong.cause, wrong.hint, serial, raw))
-            except PaygoError as error:
-                block.problems.append(RowProblem(self.file, line, "", error.cause, error.hint, serial, raw))
         if rows:
             block.rows.append(_columns_of(rows))
 
@@ -225,12 +227,12 @@ class TokenList:
         first_line = self._first_lines.setdefault(hash(own[0]), line)
         unit = read_device(self._device_header, own, line, raw, {own[0]: first_line})
         order = self._order or self._ordered(cells)
-        value = token_value(unit.config, order.token_type, order.value, order.days)
-        if order.days and value == 0:
-            cause = f"{order.days:f} days are less than half a unit"
-            hint = f"it counts {unit.config.time_divider} units a day; a token for nothing would spend a count"
-            raise WrongCell("Days" if "Days" in self._places else "", cause, hint)
         config = unit.config
+        try:
+            value = token_value(config, order.token_type, order.value, order.days)
+        except PaygoError as error:
+            column = "Days" if order.days is not None else "Value"
+            raise WrongCell(column if column in self._places else "", error.cause, error.hint) from None
         return _Row(
             line,
             raw,
@@ -253,7 +255,15 @@ class TokenList:
             hint = "days are 0 or more, with at most six digits on either side of a point"
             raise WrongCell("Days", f"{shown(days)} is not a number of days", hint)
         units = read_number("Value", value, 0, LARGEST_UNITS, "raw units")
-        return Order(_TYPES[name or "ADD_TIME"], units, Decimal(days) if days else None)
+        kind = _TYPES[name or "ADD_TIME"]
+        amounts = [column for column in ("Value", "Days") if column in self._places]
+        if kind <= TokenType.SET_TIME and not value and not days:
+            cause = f"{kind.name} needs an amount, and there is none"
+            hint = f"fill in {' or '.join(amounts)}" if amounts else "give the list a column Value (raw units) or Days"
+            raise WrongCell(" and ".join(amounts) or "Type", cause, hint)
+        if value and days:
+            raise WrongCell("Value and Days", "both are filled in", "raw units or days, one of the two")
+        return Order(kind, units, Decimal(days) if days else None)
 
     def _at_once(self, lines: Sequence[int], raws: list[bytes]) -> Rows | None:
         """The rows column by column, or None when any of them, or any two together, is not plainly good."""
@@ -347,6 +357,8 @@ def _columns_of_text(raws: list[bytes], width: int) -> Sequence[Sequence[str]] |
             return None
         cells = text.replace("\n", ",").split(",")
         return [cells[place::width] for place in range(width)]
+    if not all(map(quotes_are_whole, rows)):
+        return None
     try:
         table = list(csv.reader(rows, strict=True))
     except csv.Error:
@@ -370,15 +382,14 @@ def _columns_of(rows: list[_Row]) -> Rows:
 
 
 def _are_texts(serials: Sequence[str], models: Sequence[str], versions: Sequence[str]) -> bool:
-    """Whether serials are 1 to 64 printable characters, no space at either end, and no other text looks secret."""
+    """Whether serials are 1 to 64 printable characters, no space at either end, and no text looks secret."""
     joined = "".join(serials)
-    if (
-        "" in serials
-        or max(map(len, serials)) > 64
-        or (" " in joined and any(cell != cell.strip() for cell in serials))
-    ):
+    longest = max(map(len, serials))
+    if "" in serials or longest > 64 or (" " in joined and any(cell != cell.strip() for cell in serials)):
         return False
     others = {*models, *versions}
+    if longest >= SHORTEST_SECRET:
+        others.update(serials)
     return joined.isprintable() and all(text.isprintable() and mask_secrets(text) == text for text in others)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from paygo_core._native import ffi, lib
 from paygo_core.decoding import REASONS, DecoderState, Reason
 from paygo_core.errors import PaygoError
-from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType
+from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType, checked_config, checked_flag, checked_int
 
 STORED_BYTES = 36
+LARGEST_TIME = 2**63 - 1
+"""Seconds."""
+LARGEST_AHEAD = 2**32 - 1
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,22 @@ class PaygUnit:
     """A unit's credit and what it remembers of tokens.
 
     count: the one that the unit is provisioned at, 0 … 65 535 (T11). strict_waits: a wait from the first wrong entry on
-    (T33) instead of the third (T32). `now` is in whole seconds, 0 or more, of a clock that never goes back; a value
-    below an earlier one counts as that one (T36). Raises PaygoError when the count is out of range.
+    (T33) instead of the third (T32). `now` is in whole seconds, 0 … 2^63 - 1, of a clock that never goes back; a value
+    below an earlier one counts as that one (T36). A unit is not copied or pickled: to_bytes and from_bytes do it.
+    Raises PaygoError for wrong arguments.
     """
 
     def __init__(self, config: DeviceConfig, count: int = 1, *, strict_waits: bool = False) -> None:
-        if not 0 <= count <= LARGEST_COUNT:
-            raise PaygoError(f"count {count} is out of range", f"count lies between 0 and {LARGEST_COUNT}")
-        self._config = ffi.new("paygo_config *", config.native[0])
-        self._config.strict_waits = strict_waits
+        first = checked_int("count", count, 0, LARGEST_COUNT)
+        self._config = ffi.new("paygo_config *", checked_config(config).native[0])
+        self._config.strict_waits = checked_flag("strict waits", strict_waits)
         self._unit = ffi.new("paygo_unit *")
-        lib.paygo_unit_init(self._unit, count)
+        lib.paygo_unit_init(self._unit, first)
+
+    def __reduce__(self) -> NoReturn:
+        raise PaygoError(
+            "a unit cannot be copied or pickled", "keep its to_bytes(); PaygUnit.from_bytes makes another one of them"
+        )
 
     def enter(self, token: str, now: int) -> Answer:
         """Judges an entry at `now` and applies it (T22, T26 to T35).
@@ -51,8 +61,13 @@ class PaygUnit:
         token: exactly the digits of the unit's own digit set; any other text is an answer too. Store the unit before
         acting on the answer.
         """
+        if not isinstance(token, str):
+            raise PaygoError(
+                f"the token is of type {type(token).__name__}", "a token is text, since its leading zeros count"
+            )
         text = token.encode("ascii", "replace")
-        answer = lib.paygo_unit_enter(self._unit, self._config, now, text, len(text))
+        at = checked_int("now", now, 0, LARGEST_TIME)
+        answer = lib.paygo_unit_enter(self._unit, self._config, at, text, len(text))
         verdict = answer.verdict
         token_type = TokenType(verdict.type)
         known = token_type is not TokenType.INVALID
@@ -67,7 +82,7 @@ class PaygUnit:
 
     def tick(self, now: int) -> None:
         """Moves the clock on to `now`."""
-        lib.paygo_unit_tick(self._unit, now)
+        lib.paygo_unit_tick(self._unit, checked_int("now", now, 0, LARGEST_TIME))
 
     @property
     def active(self) -> bool:
@@ -106,13 +121,14 @@ class PaygUnit:
         Its clock is `ahead` seconds on (0 … 2^32 - 1), what is left of a wait unshortened (T36).
         """
         stored = ffi.new(f"uint8_t[{STORED_BYTES}]")
-        lib.paygo_unit_store(self._unit, ahead, stored)
+        lib.paygo_unit_store(self._unit, checked_int("ahead", ahead, 0, LARGEST_AHEAD), stored)
         return bytes(ffi.buffer(stored))
 
     @classmethod
     def from_bytes(cls, config: DeviceConfig, stored: bytes, *, strict_waits: bool = False) -> PaygUnit:
         """A unit from the 36 bytes of to_bytes. Raises PaygoError when they cannot be one."""
         unit = cls(config, strict_waits=strict_waits)
-        if len(stored) != STORED_BYTES or not lib.paygo_unit_load(unit._unit, stored):
+        kept = bytes(stored) if isinstance(stored, (bytes, bytearray, memoryview)) else b""
+        if len(kept) != STORED_BYTES or not lib.paygo_unit_load(unit._unit, kept):
             raise PaygoError("these bytes are not a stored unit", f"PaygUnit.to_bytes gives {STORED_BYTES} bytes")
         return unit

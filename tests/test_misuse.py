@@ -52,6 +52,75 @@ def test_one_sentence_and_the_right_status(tmp_path: Path, words: tuple[str, ...
     assert not list(tmp_path.iterdir())
 
 
+def shell(directory: Path, line: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command line with redirections; `paygo` in it is ours."""
+    program = 'paygo() { "$0" -c "from paygo_core.cli import main; main()" "$@"; }; '
+    return subprocess.run(
+        ["bash", "-c", program + line, sys.executable, *words],
+        cwd=directory, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("configuration", "named"),
+    [("token = 5\n", "token"), ("[token]\ngenerate = 5\n", "token.generate"), ("token = [1]\n", "token")],
+)
+def test_a_value_in_the_place_of_a_command_s_table_is_wrong_use(tmp_path: Path, configuration: str, named: str) -> None:
+    (tmp_path / "paygo.toml").write_text(configuration)
+    done = run(tmp_path, "token", "generate", "--key", KEY, "--count", "1", "--add", "7")
+    assert done.returncode == 2, done.stderr
+    assert f"paygo.toml has a value for {named}, which is a command (write a table [{named}]" in done.stderr
+    assert run(tmp_path, "sim", "--help").returncode == 0
+
+
+def test_a_configuration_for_another_command_is_passed_over(tmp_path: Path) -> None:
+    """An option may have the name of a word that is typed."""
+    (tmp_path / "paygo.toml").write_text('demo = 5\n[token.generate]\nadd = 7\ncount = "1"\n')
+    done = run(tmp_path, "token", "generate", "--key", KEY, "--starting-code", "123456789")
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path, "demo").returncode == 2
+
+
+@pytest.mark.parametrize("option", ["-o", "--quarantine"])
+def test_a_name_that_no_file_can_have_is_wrong_use(tmp_path: Path, option: str) -> None:
+    (tmp_path / "list.csv").write_text(f"{HEADER}SLT1,123456789,{KEY},1,1,0,,,\nSLT2,,,,,,,,\n")
+    output = [] if option == "-o" else ["-o", "out.csv"]
+    done = run(tmp_path, "token", "batch", "list.csv", "--add", "7", *output, option, "n" * 300)
+    assert done.returncode == 2, done.stderr
+    assert "File name too long" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+def test_a_key_from_a_closed_standard_input_is_wrong_use(tmp_path: Path) -> None:
+    done = shell(tmp_path, "paygo token generate --key-file - --count 1 --add 7 <&-")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard input is closed" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["token generate --count 1 --add 7", "token audit", "--help"])
+def test_a_full_standard_output_is_said_in_one_sentence(tmp_path: Path, command: str) -> None:
+    done = shell(tmp_path, f"PAYGO_KEY={KEY} paygo {command} >/dev/full")
+    said = [line for line in done.stderr.splitlines() if line.startswith("paygo: ")]
+    assert done.returncode == 2, done.stderr
+    assert said == [
+        "paygo: standard output cannot be written: No space left on device "
+        "(nothing is wrong with the device; look at where the output goes)"
+    ]
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_full_standard_error_hides_no_result(tmp_path: Path) -> None:
+    done = shell(tmp_path, f"PAYGO_KEY={KEY} paygo token generate --count 1 --add 7 2>/dev/full")
+    assert done.returncode == 0
+    assert len(done.stdout.strip()) == 9
+    assert shell(tmp_path, "paygo token generate --count 1 2>/dev/full").returncode == 2
+
+
+def test_a_closed_standard_output_is_no_defect(tmp_path: Path) -> None:
+    done = shell(tmp_path, f"PAYGO_KEY={KEY} paygo token generate --count 1 --add 7 >&-")
+    assert done.returncode == 0, done.stderr
+
+
 def test_paygo_alone_shows_its_help(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 2

@@ -36,13 +36,14 @@ paygo_checkpoint paygo_cache_find(paygo_cache *cache, uint64_t chain)
     return none;
 }
 
-void paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point)
+bool paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point)
 {
     const group of = group_of(cache, chain);
     paygo_cache_slot *oldest = of.slots;
+    bool was_free;
     uint32_t i;
     if (point->count == 0 || of.size == 0) {
-        return;
+        return false;
     }
     cache->uses++;
     for (i = 0; i < of.size; i++) {
@@ -55,7 +56,9 @@ void paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint
             oldest = oldest->point.count == 0 ? oldest : slot;
         }
     }
+    was_free = oldest->point.count == 0;
     oldest->chain = chain;
     oldest->point = *point;
     oldest->used = cache->uses;
+    return was_free;
 }

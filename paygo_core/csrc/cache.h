@@ -28,7 +28,7 @@ typedef struct {
 /* The checkpoint of a chain; its count is 0 when there is none. */
 paygo_checkpoint paygo_cache_find(paygo_cache *cache, uint64_t chain);
 
-/* Keeps a checkpoint; one whose count is 0 is not worth a slot. */
-void paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point);
+/* Keeps a checkpoint; one whose count is 0 is not worth a slot. Returns whether it took a slot that was free. */
+bool paygo_cache_keep(paygo_cache *cache, uint64_t chain, const paygo_checkpoint *point);
 
 #endif

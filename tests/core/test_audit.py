@@ -80,24 +80,59 @@ def test_the_admitted_counts_are_those_that_the_decoder_admits(state, windows, m
         assert not decode_token(config, digits, state).accepted
 
 
-@pytest.mark.parametrize("windows", [Windows(), Windows(5, 9, 6), Windows(6, 1, 31), Windows(older_window=15)])
-def test_without_a_state_the_one_that_admits_the_most_is_counted(windows):
-    """T11."""
-    states = [DecoderState(count, 0) for count in (200, 201)]
-    sums = [counted.add + counted.set for counted in (admitted_counts(windows, state) for state in states)]
+def reachable(windows: Windows) -> set[tuple[int, int, tuple[int, ...]]]:
+    """What devices remember after any row of tokens: whether L is odd, how far below it F is, and the used counts."""
+    window = windows.older_window
+    begin = [(parity, 0, ()) for parity in (0, 1)]
+    found, left = set(begin), begin
+    while left:
+        parity, floor, used = left.pop()
+        for ahead in range(1, windows.max_jump + 1):
+            if (parity + ahead) % 2:
+                after = (1, 0, ())  # T17
+            else:
+                back = tuple(n + ahead for n in used if n + ahead < window)
+                after = (0, min(floor + ahead, window), (0, *back))
+            if after not in found:
+                found.add(after)
+                left.append(after)
+    return found
+
+
+NARROW = [(jump, 16) for jump in range(1, 20)]
+OTHERS = [(1, 31), (2, 31), (3, 9), (5, 31), (64, 16), (64, 0), (64, 1), (64, 2), (64, 15), (4, 2), (16, 8), (64, 31)]
+
+
+@pytest.mark.parametrize(("jump", "older"), NARROW + OTHERS)
+def test_without_a_state_the_one_that_admits_the_most_is_counted(jump, older):
+    """T11, T14, T17: of all the states that tokens lead to. At an odd count nothing late is open."""
+    windows = Windows(jump, 100, older)
     most = admitted_counts(windows)
-    assert most == admitted_counts(windows, states[1])
+    sums = set()
+    for parity, floor, used in reachable(windows):
+        last = 200 + parity
+        counted = admitted_counts(windows, DecoderState(last, last - floor, tuple(last - n for n in used)))
+        sums.add(counted.add + counted.set)
+        assert counted.unlock == most.unlock == jump
     assert most.add + most.set == max(sums)
+    assert admitted_counts(windows, DecoderState(200, 200)).set == most.set
+
+
+def test_of_the_standard_windows_seven_late_tokens_are_open_at_most():
+    """T14: those with the counts L - 2, L - 4, to L - 14."""
+    most = admitted_counts(Windows())
+    assert most == admitted_counts(Windows(), DecoderState(200, 0, (200,)))
+    assert (most.add, most.set, most.unlock, most.sync) == (39, 32, 64, 100)
 
 
 def test_the_chance_of_a_blind_guess_is_pairs_over_numbers():
-    """T12 to T16: 996 values at 64 counts ahead and 8 late ones, 64 unlocks, 100 syncs, of 10^9 numbers."""
+    """T12 to T16: 996 values at 64 counts ahead and 7 late ones, 64 unlocks, 100 syncs, of 10^9 numbers."""
     any_token = one("any token", False, Windows())
-    assert any_token.pairs == 996 * (64 + 8) + 64 + 100
+    assert any_token.pairs == 996 * (64 + 7) + 64 + 100
     assert any_token.chance == pytest.approx(any_token.pairs / 1e9, rel=1e-4)
-    assert one("any token", False, Windows(sync=False)).pairs == 996 * 72 + 64
+    assert one("any token", False, Windows(sync=False)).pairs == 996 * 71 + 64
     assert one("any token", False, Windows(extended=True)).chance == pytest.approx(
-        (999_996 * 72 + 164) / 1e12, rel=1e-4
+        (999_996 * 71 + 164) / 1e12, rel=1e-4
     )
     assert one("unlock", False, Windows(restricted=True)).chance == pytest.approx(64 / 4**15)
     assert one("unlock", False, Windows(restricted=True, extended=True)).chance == pytest.approx(64 / 4**20)
@@ -107,8 +142,8 @@ def test_the_chance_of_a_blind_guess_is_pairs_over_numbers():
 
 def test_time_of_at_least_so_many_days_counts_the_values_that_give_it():
     """T7, T25."""
-    assert one("7 days or more", False, Windows()).pairs == (995 - 7 + 1) * 72
-    assert one("30 days or more", False, Windows(time_divider=24), days=30).pairs == (995 - 720 + 1) * 72
+    assert one("7 days or more", False, Windows()).pairs == (995 - 7 + 1) * 71
+    assert one("30 days or more", False, Windows(time_divider=24), days=30).pairs == (995 - 720 + 1) * 71
     assert one("42 days or more", False, Windows(time_divider=24), days=42).pairs == 0
     assert not [found for found in odds(Windows(extended=True)) if "days" in found.goal]
 
@@ -297,6 +332,16 @@ def test_the_audit_as_json(paygo):
     unlock = by_goal["unlock", False]
     assert (unlock["pairs"], unlock["half_seconds_without_waits"]) == (64, unlock["half_guesses"] / 20)
     assert unlock["chance_in_a_year"] == pytest.approx(64e-9 * found["guesses_a_year"], rel=1e-3)
+
+
+def test_more_tokens_than_there_are_counts_are_not_bought(paygo):
+    """T10: 32 767 even counts."""
+    assert "of 32760 tokens in ten years" in paygo("paygo token audit --bought 3276")
+    out = paygo("paygo token audit --bought 10000")
+    assert "the counts end after 32767 tokens, in 3.28 years" in out
+    assert json.loads(paygo("paygo token audit --bought 10000 --json"))["replays_in_ten_years"] == expected_replays(
+        32_767
+    )
 
 
 def test_the_measurement_is_part_of_the_audit_when_it_is_asked_for(paygo):

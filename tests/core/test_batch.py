@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,9 @@ def test_columns_of_another_layout_are_understood() -> None:
         ({"starting_codes": np.array([0, 1, 1], np.uint32)}, "the starting code 0 of job 0"),
         ({"token_types": np.array([1, 5, 1], np.uint32)}, "the token type 5 of job 1"),
         ({"counts": np.array([1, -1, 1])}, "row 1 of the counts"),
+        ({"values": np.ma.masked_array([1, 2, 3])}, "the values are a masked array"),
+        ({"values": [[1], [2, 3]]}, "the values cannot be made a column"),
+        ({"extended": "no"}, "extended is 'no'"),
         ({"counts": np.array([1.0, 2.0, 3.0])}, "the counts are float64"),
         ({"counts": np.array([1, 2], np.uint32)}, "2, 3"),
         ({"secret_keys": np.zeros((3, 15), np.uint8)}, "the secret keys are uint8 of shape"),
@@ -111,6 +115,45 @@ def test_columns_of_another_layout_are_understood() -> None:
 def test_a_wrong_row_is_named(change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(PaygoError, match=complaint):
         generate_tokens(**(columns(3) | change))
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("starting_codes", "starting codes are 1 to 999 999 999"), ("counts", "counts are 0 to 65535"),
+        ("values", "values are 0 to 995, or to 999999"), ("token_types", "token types are 1 to 4"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [-1, 2**32])
+def test_what_would_be_right_is_said_of_the_column(name: str, right: str, number: int) -> None:
+    """T4, T7, T10."""
+    with pytest.raises(PaygoError, match="row 1") as caught:
+        generate_tokens(**(columns(3) | {name: np.array([1, number, 1])}))
+    assert right in caught.value.hint
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_long_batch_is_interrupted_soon(threads: int, judged: bool) -> None:
+    """Ctrl-C reaches Python only between two calls of C: the whole takes minutes."""
+    script = f"""
+import _thread, threading, time
+import numpy as np
+from paygo_core import decode_tokens, generate_tokens
+keys, counts = np.zeros((200_000, 16), np.uint8), np.full(200_000, 65_000)
+threading.Timer(0.3, _thread.interrupt_main).start()
+try:
+    if {judged}:
+        decode_tokens(keys, 5, np.arange(200_000), counts, threads={threads})
+    else:
+        generate_tokens(keys, 5, counts, 7, threads={threads})
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted\n"
+    assert time.monotonic() - begun < 20
 
 
 def test_simd_can_be_forced_only_to_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

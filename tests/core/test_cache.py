@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -123,6 +127,25 @@ def test_a_cache_serves_many_devices_within_its_bounds() -> None:
         assert token == generate_token(config, 500, number)
         assert len(cache) <= 64
     assert len(cache) > 32
+
+
+def test_the_length_of_a_cache_is_known_and_not_counted() -> None:
+    """Of a million slots; and an empty cache is as false as any container."""
+    cache = ChainCache(1 << 20)
+    assert not cache
+    for number in range(30):
+        generate_token(CONFIG, 500, number % 20, cache=cache)
+    begun = time.perf_counter()
+    for _ in range(100):
+        assert len(cache) == 20
+        assert cache
+    assert time.perf_counter() - begun < 0.1
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_cache_is_not_copied(way: Callable[[ChainCache], object]) -> None:
+    with pytest.raises(PaygoError, match="cannot be copied"):
+        way(ChainCache(8))
 
 
 def test_a_cache_is_shared_by_threads() -> None:

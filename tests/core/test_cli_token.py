@@ -304,6 +304,19 @@ def test_explain_as_json(paygo, key_file):
     assert paygo("decode", digits.strip(), *key_file, *START, "--count", str(count))[0] == 0
 
 
+def test_explain_prints_no_command_for_what_was_never_issued(paygo, key_file):
+    """T12."""
+    _, digits, _ = paygo("generate", *key_file, *START, "--count", "99", "--unlock")
+    arguments = ["explain", digits.strip(), *key_file, *START, "--count", "20"]
+    assert "\n  run      paygo token generate" in paygo(*arguments)[1]
+    status, out, _ = paygo(*arguments, "--issued", "30")
+    assert status == 1
+    assert out.startswith("INVALID: refused, never issued\n")
+    assert "Issue nothing until the receipt is found" in out
+    assert "  run " not in out
+    assert "  run " not in paygo("explain", "930000787", *key_file, *START, "--count", "20", "--floor", "0")[1]
+
+
 def test_explain_looks_among_other_devices_and_names_the_serial_alone(paygo, key_file, tmp_path):
     """T12; a broken row of the list is told, and no key is."""
     other = "00112233445566778899aabbccddeeff"

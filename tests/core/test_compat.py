@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paygo_core import compat
+from paygo_core import PaygoError, compat
 
 DEVICE = {"secret_key": "a29ab82edc5fbbc41ec9530f6dac86b1", "starting_code": 123456789}
 GUIDE = Path(__file__).parents[2] / "docs" / "migrating.md"
@@ -113,6 +113,47 @@ def test_a_leading_zero_that_got_lost_is_put_back() -> None:
 def test_what_is_no_token_at_all_is_a_value_error(token: str) -> None:
     with pytest.raises(ValueError, match="token"):
         compat.decode_token(token=token, count=1, **DEVICE)
+
+
+@pytest.mark.parametrize("key", [b"a29ab82edc5fbbc41ec9530f6dac86b1", bytearray(b"A29AB82EDC5FBBC41EC9530F6DAC86B1")])
+def test_a_key_may_be_bytes_of_hexadecimal(key: bytes) -> None:
+    call = {"secret_key": key, "starting_code": 123456789, "count": 1}
+    assert compat.generate_token(value=7, **call) == openpaygo.generate_token(value=7, **call) == (2, "016609796")
+    assert compat.decode_token(token="016609796", **call)[:2] == (7.0, compat.TokenType.ADD_TIME)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+@pytest.mark.parametrize("value", [0, 7, 2.5, 995])
+def test_a_divider_of_0_makes_0_units(kind: int, value: float) -> None:
+    call = {"count": 1, "value": value, "token_type": kind, "value_divider": 0, **DEVICE}
+    assert compat.generate_token(**call) == openpaygo.generate_token(**call)
+
+
+def test_a_divider_of_0_leaves_the_units_as_they_are() -> None:
+    call = {"token": "016609796", "count": 1, "used_counts": [1], "value_divider": 0, **DEVICE}
+    assert compat.decode_token(**call) == openpaygo.decode_token(**call)
+
+
+@pytest.mark.parametrize("key", [None, 5, b"\xff" * 32])
+def test_what_is_no_key_is_a_value_error_in_both(key: object) -> None:
+    for module in (openpaygo, compat):
+        with pytest.raises(ValueError, match="secret key"):
+            module.generate_token(secret_key=key, count=1, value=7)
+
+
+@pytest.mark.parametrize("count", [None, "1", 1.5, [1]])
+@pytest.mark.parametrize("used", [None, [1]])
+def test_a_count_that_is_none_is_named(count: object, used: list[int] | None) -> None:
+    with pytest.raises(PaygoError, match="count is a"):
+        compat.decode_token(token="016609796", count=count, used_counts=used, **DEVICE)
+    with pytest.raises(PaygoError, match="count is a"):
+        compat.generate_token(value=7, count=count, **DEVICE)
+
+
+@pytest.mark.parametrize("used", [["1"], [None], 5, [[1]]])
+def test_used_counts_that_are_none_are_named(used: object) -> None:
+    with pytest.raises(PaygoError, match="used counts"):
+        compat.decode_token(token="016609796", count=1, used_counts=used, **DEVICE)
 
 
 def test_the_key_is_not_in_the_error() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+
 import model
 import pytest
 from hypothesis import given, settings
@@ -296,6 +299,14 @@ def test_a_code_beside_those_of_a_token_is_no_match(form, value, count, aside):
     assert code % modulus == (0 if aside < 0 else modulus - 1)
     number = model.encode(KEY, 123456789, form, count, value) + aside * modulus
     assert decode_token(CONFIG, model.write(form, False, number), DecoderState(1)).reason is Reason.NO_MATCH
+
+
+def test_every_dash_between_the_digits_is_taken_out():
+    """T23: what a word processor makes of a hyphen."""
+    dashes = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)) == "Pd"]
+    assert len(dashes) > 20
+    for dash in dashes:
+        assert decode_token(CONFIG, f"016{dash}609{dash}796", DecoderState(1)).accepted
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,56 @@ def test_threads_change_nothing() -> None:
     assert (alone.used_masks == together.used_masks).all()
 
 
+@pytest.mark.parametrize("dtype", ["U", object])
+def test_texts_may_stand_in_an_array(dtype: Any) -> None:
+    """T20: as they come out of a table."""
+    configs, states, texts = fleet(9)
+    texts = [text[:40] for text in texts]
+    alone = decode_tokens(tokens=texts, **columns(configs, states))
+    assert (decode_tokens(tokens=np.array(texts, dtype), **columns(configs, states)).reasons == alone.reasons).all()
+
+
+def test_one_long_text_among_many_takes_no_memory() -> None:
+    """T22: as an array of texts of like width these would take 40 GB."""
+    assert not decode_tokens(bytes(16), 1, ["1" * 1_000_000, *["1"] * 9_999], 1).accepted.any()
+
+
+@pytest.mark.parametrize("name", ["secret_keys", "starting_codes", "tokens", "counts", "floors", "used_masks",
+                                  "restricted_digit_sets"])  # fmt: skip
+def test_a_masked_array_is_refused(name: str) -> None:
+    """What is behind the mask would be taken."""
+    good: dict[str, Any] = {"secret_keys": np.zeros((2, 16), np.uint8), "starting_codes": [1, 1], "tokens": [1, 1],
+                            "counts": [1, 1], "floors": [1, 1], "used_masks": [0, 0],
+                            "restricted_digit_sets": [False, False]}  # fmt: skip
+    decode_tokens(**good)
+    with pytest.raises(PaygoError, match=f"the {name.replace('_', ' ')} are a masked array"):
+        decode_tokens(**(good | {name: np.ma.masked_array(good[name])}))
+
+
+@pytest.mark.parametrize("jump", [np.uint8(64), np.int8(64), np.int64(64)])
+def test_a_window_may_be_an_integer_of_numpy(jump: Any) -> None:
+    """T12: 600 times 64 is more than eight bits."""
+    assert decode_tokens(bytes(16), 1, ["016609796"] * 600, 1, max_jump=jump).types.shape == (600,)
+
+
+def test_bits_of_counts_that_are_none_are_cleared() -> None:
+    """T11: at count 4 only 4 and 2 can have been used; of an odd count none at its own place."""
+    token = token_at(DeviceConfig(bytes(16), 1), 200, 1)
+    last = [4, 5, 0, 31, 32, 33, 200]
+    judged = decode_tokens(bytes(16), 1, [token] * 7, last, 0, 0xFFFFFFFF, max_jump=1)
+    assert not judged.accepted.any()
+    for mask, count in zip(judged.used_masks.tolist(), last, strict=True):
+        assert mask == DecoderState(count, 0, tuple(range(1, count + 1))).used_mask()
+
+
+@pytest.mark.parametrize("threads", [-1, 1025, 1.5, float("nan"), None, True, "2", 2**70])
+def test_threads_are_a_few(threads: Any) -> None:
+    with pytest.raises(PaygoError, match="threads"):
+        decode_tokens(bytes(16), 1, ["016609796"], 1, threads=threads)
+    with pytest.raises(PaygoError, match="threads"):
+        generate_tokens(bytes(16), 1, 1, 7, threads=threads)
+
+
 def test_no_token_is_an_empty_answer() -> None:
     key = bytes(16)
     assert decode_tokens(key, 1, [], 1).types.shape == (0,)
@@ -130,8 +180,24 @@ def test_the_states_given_stay_as_they_are() -> None:
     ("change", "complaint"),
     [
         ({"tokens": "016609796"}, "the tokens are <U9"),
-        ({"tokens": ["016609796", 3]}, "the tokens are <U"),
-        ({"tokens": [1.5]}, "the tokens are float64"),
+        ({"tokens": ["016609796", 3]}, "the token of job 1 is of type int"),
+        ({"tokens": [3, "016609796"]}, "the token of job 0 is of type int"),
+        ({"tokens": ["016609796", None]}, "the token of job 1 is of type NoneType"),
+        ({"tokens": ["016609796", [2]]}, "the token of job 1 is of type list"),
+        ({"tokens": [5, None]}, "the token of job 1 is of type NoneType"),
+        ({"tokens": [[1], [2, 3]]}, "the token of job 0 is of type list"),
+        ({"tokens": np.array(["016609796", None], object)}, "the token of job 1 is of type NoneType"),
+        ({"tokens": np.array([["016609796"]])}, "the tokens are <U9 of shape"),
+        ({"tokens": [1.5]}, "the token of job 0 is of type float"),
+        ({"tokens": np.array([1.5])}, "the tokens are float64"),
+        ({"tokens": [True]}, "the token of job 0 is of type bool"),
+        ({"tokens": None}, "the tokens are object"),
+        ({"tokens": [2**70]}, "the tokens are object"),
+        ({"restricted_digit_sets": "no"}, "the restricted digit sets are <U2"),
+        ({"restricted_digit_sets": [0, 2]}, "the restricted digit sets are int64"),
+        ({"extended": "no"}, "extended is 'no'"),
+        ({"used_masks": -1}, "row 0 of the used masks is out of range"),
+        ({"counts": [[1], [2, 3]]}, "the counts cannot be made a column"),
         ({"tokens": [-1]}, "the token of job 0 is below 0"),
         ({"tokens": [1, 2, 3], "counts": [1, 2]}, "2, 3"),
         ({"counts": 70_000}, "the count 70000 of job 0"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from paygo_core import DecoderState, DeviceConfig, Dialect, TokenType, decode_token, generate_token
+from paygo_core import DecoderState, DeviceConfig, Dialect, PaygoError, TokenType, decode_token, generate_token
 from paygo_core.device import Device
 from paygo_core.explain import Explanation, Verdict, explain_token, reference_state, syncs_to_reach
 from paygo_core.tokens import collides, token_at
@@ -156,18 +156,18 @@ def test_where_no_sync_can_go_the_token_is_issued_nearer():
 
 def test_nobody_is_sent_to_enter_a_hundred_syncs():
     """T12."""
-    found = explain_token(CONFIG, token_at(CONFIG, 4001, 7), DecoderState(1))
+    found = explain_token(CONFIG, token_at(CONFIG, 2301, 7), DecoderState(1))
     assert "more than 20 counter syncs" in found.advice
     assert enter_remedies(CONFIG, found, DecoderState(1)).count == 3
 
 
 def test_a_token_found_very_far_away_comes_with_the_chance_that_it_is_nothing():
-    """T12: of a million leading digits one matches at each count."""
+    """T2, T12: of a million leading digits one matches at each count, or of the likelier ones two."""
     near = explain_token(CONFIG, token_at(CONFIG, 100, 7), DecoderState(1))
-    far = explain_token(CONFIG, token_at(CONFIG, 4001, 7), DecoderState(1))
-    assert near.coincidence == pytest.approx(35e-6, rel=0.01)
+    far = explain_token(CONFIG, token_at(CONFIG, 2001, 7), DecoderState(1))
+    assert near.coincidence == pytest.approx(70e-6, rel=0.01)
     assert "chance" not in near.cause
-    assert (far.verdict, far.found_at) == (Verdict.TOO_FAR, 4001)
+    assert (far.verdict, far.found_at) == (Verdict.TOO_FAR, 2001)
     assert far.coincidence == pytest.approx(0.0039, rel=0.02)
     assert "no meaning is found there or nearer is 0.0039" in far.cause
 
@@ -236,7 +236,7 @@ def test_one_typing_mistake_is_located_but_the_right_digits_are_not_told(typed, 
     assert where in found.cause
     assert "016609796" not in f"{found.cause}{found.advice}{found.read_as}"
     assert found.coincidence is not None
-    assert found.coincidence < 0.01
+    assert found.coincidence < 0.02
 
 
 def test_a_foreign_digit_on_four_keys_is_a_typing_mistake():
@@ -251,7 +251,10 @@ def test_a_foreign_digit_on_four_keys_is_a_typing_mistake():
         (CONFIG, "1234", Verdict.NOT_AN_ENTRY, "It has 4 digits; a token of this device has 9 digits"),
         (CONFIG, "9" * 4000, Verdict.NOT_AN_ENTRY, "It has 4000 digits"),
         (CONFIG, "", Verdict.NOT_AN_ENTRY, "It has 0 digits"),
-        (CONFIG, "12345678a", Verdict.NOT_AN_ENTRY, "digits that the device's keypad does not"),
+        (CONFIG, "12345678a", Verdict.NOT_AN_ENTRY, "It has characters that are not digits"),
+        (CONFIG, "O16609796", Verdict.NOT_AN_ENTRY, "It has characters that are not digits"),
+        (CONFIG, "abc", Verdict.NOT_AN_ENTRY, "It has characters that are not digits"),
+        (CONFIG, "123\N{EN DASH}4", Verdict.NOT_AN_ENTRY, "It has 4 digits"),
         (FOUR, "777744134447777", Verdict.NOT_AN_ENTRY, "digits that the device's keypad does not"),
         (FOUR, "444444444444444", Verdict.UNKNOWN, "larger than any token"),
         (CONFIG, "555123785", Verdict.RESERVED, "996 and 997"),
@@ -263,6 +266,86 @@ def test_what_is_no_token_of_the_device_is_said_to_be_none(config, typed, verdic
     found = explain_token(config, typed, DecoderState(1))
     assert (found.verdict, found.decoded.token_type, found.remedies) == (verdict, TokenType.INVALID, ())
     assert said in found.cause
+
+
+def test_a_far_coincidence_leads_to_no_token():
+    """T12: made-up digits are some count's in one of twenty cases."""
+    found = explain_token(CONFIG, "930000787", DecoderState(20, 0))
+    assert (found.verdict, found.remedies) == (Verdict.UNKNOWN, ())
+    assert "it would be an unlock with count" in found.cause
+    assert "this proves nothing" in found.cause
+    assert found.advice.startswith("Issue nothing until the receipt is found")
+
+
+def test_the_token_of_another_device_wins_over_a_far_coincidence():
+    """T12: also in a fleet so large that one of its devices has it by chance more easily than a far count."""
+    meant = next(
+        device for device in devices(4000)
+        if explain_token(CONFIG, token_at(device.config, device.count, 30), DecoderState(1)).found_at is not None
+    )  # fmt: skip
+    digits = token_at(meant.config, meant.count, 30)
+    assert explain_token(CONFIG, digits, DecoderState(1)).verdict is Verdict.UNKNOWN
+    found = explain_token(CONFIG, digits, DecoderState(1), [*devices(800), meant])
+    assert found.verdict is Verdict.OTHER_DEVICE
+    assert meant.serial in [seen.serial for seen in found.others]
+    assert found.coincidence > 0.18
+
+
+def test_a_token_above_what_the_server_issued_is_not_paid_again():
+    """T12: however near it is."""
+    digits = token_at(CONFIG, 100, 998)
+    found = explain_token(CONFIG, digits, DecoderState(20, 0), issued_up_to=100)
+    assert (found.verdict, len(found.remedies)) == (Verdict.TOO_FAR, 1)
+    found = explain_token(CONFIG, digits, DecoderState(20, 0), issued_up_to=99)
+    assert (found.verdict, found.remedies, found.found_at) == (Verdict.NEVER_ISSUED, (), 100)
+    assert "The server has used no count above 99" in found.cause
+    assert found.advice.startswith("Issue nothing")
+    lost_zero = explain_token(CONFIG, "16609796", DecoderState(2, 1, (2,)), issued_up_to=1)
+    assert (lost_zero.verdict, lost_zero.remedies) == (Verdict.NEVER_ISSUED, ())
+
+
+def test_an_accepted_token_that_the_server_never_issued_is_told():
+    """T12: a guess that hit, or a server whose counts were lost."""
+    found = explain_token(CONFIG, "016609796", DecoderState(1), issued_up_to=1)
+    assert found.verdict is Verdict.ACCEPTED
+    assert "The server has used no count above 1" in found.advice
+    assert "never" not in explain_token(CONFIG, "016609796", DecoderState(1), issued_up_to=2).advice
+
+
+@pytest.mark.parametrize("issued", [-1, 65_536, True, "5"])
+def test_what_the_server_issued_is_a_count(issued):
+    """T10."""
+    with pytest.raises(PaygoError, match="issued up to"):
+        explain_token(CONFIG, "016609796", DecoderState(1), issued_up_to=issued)
+
+
+@pytest.mark.parametrize(
+    ("jump", "sync_jump", "count", "value", "state"),
+    [
+        (1, 100, 8, 7, DecoderState(20, 9)), (1, 100, 3, 7, DecoderState(21)), (1, 100, 3, 998, DecoderState(21)),
+        (64, 1, 302, 999, DecoderState(15)), (1, 1, 300, 7, DecoderState(20)),
+    ],
+)  # fmt: skip
+def test_what_the_windows_cannot_take_is_not_advised(jump, sync_jump, count, value, state):
+    """T12: with a window of 1 the next count of the same parity is out of reach."""
+    narrow = replace(CONFIG, max_jump=jump, max_sync_jump=sync_jump)
+    found = explain_token(narrow, token_at(narrow, count, value), state)
+    assert found.remedies == ()
+    assert "These windows cannot take it" in found.advice
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_remedy_is_one_that_the_device_takes(seed):
+    """T12 to T18: tokens near and far of devices with narrow windows."""
+    drawn = random.Random(seed)
+    for _ in range(60):
+        windows = {"max_jump": drawn.choice([1, 2, 3, 64]), "max_sync_jump": drawn.choice([1, 2, 100])}
+        config = DeviceConfig(
+            drawn.randbytes(16), drawn.randrange(1, 10**9), max_count=drawn.choice([65_535, 150]), **windows
+        )
+        state = DecoderState(drawn.randrange(140), 0)
+        typed = token_at(config, drawn.randrange(1, 400), drawn.choice([0, 7, 998, 999]))
+        enter_remedies(config, explain_token(config, typed, state), state)
 
 
 def devices(number: int) -> list[Device]:

@@ -153,8 +153,8 @@ def test_generation_equals_the_model(key, starting_code, count, restricted, data
 @pytest.mark.parametrize(
     ("days", "divider", "units"),
     [
-        (1, 24, 24), (0.5, 1, 1), (1.5, 1, 2), (2.5, 1, 3), (0.25, 2, 1), (Decimal("0.49"), 1, 0), (0.1, 5, 1),
-        (Fraction(1, 3), 3, 1), (Fraction(1, 48), 24, 1), (0, 255, 0), (0.0019, 255, 0), (1.005, 100, 101),
+        (1, 24, 24), (0.5, 1, 1), (1.5, 1, 2), (2.5, 1, 3), (0.25, 2, 1), (0.1, 5, 1), (0, 255, 0),
+        (Fraction(1, 3), 3, 1), (Fraction(1, 48), 24, 1), (1.005, 100, 101),
     ],
 )  # fmt: skip
 def test_days_round_half_up_to_units(days, divider, units):
@@ -162,6 +162,20 @@ def test_days_round_half_up_to_units(days, divider, units):
     assert units_of_days(days, divider) == units
     config = DeviceConfig.from_hex(HEX, 123456789, time_divider=divider)
     assert generate_token(config, 1, days=days) == generate_token(config, 1, units)
+
+
+@pytest.mark.parametrize(
+    ("days", "divider"),
+    [(Decimal("0.49"), 1), (0.0019, 255), (0.3, 1), (5e-324, 255), (Decimal("1e-9999999"), 1), (Fraction(1, 513), 255)],
+)
+@pytest.mark.parametrize("kind", [TokenType.ADD_TIME, TokenType.SET_TIME])
+def test_days_that_make_no_unit_are_refused(days, divider, kind):
+    """T7: a token for nothing would spend a count."""
+    assert units_of_days(days, divider) == 0
+    config = DeviceConfig.from_hex(HEX, 123456789, time_divider=divider)
+    with pytest.raises(PaygoError, match=r"days are less than half a unit") as caught:
+        generate_token(config, 1, token_type=kind, days=days)
+    assert f"the device counts {divider} units a day" in caught.value.hint
 
 
 @pytest.mark.parametrize(("value", "extended"), [(995, False), (995, True), (1000, True), (999_999, True)])

@@ -6,6 +6,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,9 @@ GOOD = f"SLT1,123456789,{KEY},1,1,0,Model,1.0,"
 cells = st.one_of(
     st.sampled_from(["", "0", "1", "24", "255", "256", "65535", "65536", "123456789", "0012", "1e3", KEY, KEY.upper()]),
     st.sampled_from([KEY[:31], KEY + "0", " ", "-1", "٣", "Ⅷ", "é", "\x00", "\x1b[2J", '"', '""', '"a,b"', "a\r", "ﬁ"]),
+    st.sampled_from(
+        ['5"', '"5', 'a"b', '"a"b', '"a""b"', ' "a"', '"a" ', '"a\n5"', '"""', '""""', KEY[:16], "ab:" * 12]
+    ),
     st.text(max_size=8),
     st.integers(0, 10**10).map(str),
 )
@@ -65,6 +69,43 @@ def judged_alike(content: bytes) -> None:
 @given(lists)
 def test_damaged_lists_are_judged_alike_by_both_readers(content):
     judged_alike(content)
+
+
+@pytest.mark.parametrize("more", [0, 40])
+@pytest.mark.parametrize("cell", ['"Model, 5\n', '"\n', '"a ""b""\n'])
+def test_the_second_half_of_a_cell_with_a_line_break_is_no_device(tmp_path, cell, more):
+    """Both halves are refused: the second one would be a device that does not exist."""
+    halves = f'SLT1,123456789,{KEY},1,1,0,{cell}5",123456789,{KEY},1,1,0,Model,1.0,'
+    others = [f"SLT{n},123456789,{KEY},1,1,0,,," for n in range(100, 100 + more)]
+    content = "\n".join([",".join(TEMPLATE_HEADER), halves, *others]) + "\n"
+    (tmp_path / "list.csv").write_text(content)
+    listed = read_device_list(tmp_path / "list.csv")
+    assert [problem.line for problem in listed.problems] == [2, 3]
+    assert all("the line is not CSV" in str(problem) for problem in listed.problems)
+    assert len(listed.devices) == more
+    judged_alike(content.encode())
+
+
+@pytest.mark.parametrize("serial", [KEY, KEY.upper(), "9" * 32, f"0x{KEY}", KEY[:16], "oim4LtxfvEHslTD22sasRg=="])
+@pytest.mark.parametrize("more", [0, 40])
+def test_a_serial_that_looks_like_a_key_is_refused_and_not_shown(tmp_path, serial, more):
+    """T1: the output and the registry show serials."""
+    rows = [f"{serial},123456789,{KEY},1,1,0,,,", *(f"SLT{n},1,{KEY},1,1,0,,," for n in range(more))]
+    content = "\n".join([",".join(TEMPLATE_HEADER), *rows]) + "\n"
+    (tmp_path / "list.csv").write_text(content)
+    (problem,) = read_device_list(tmp_path / "list.csv").problems
+    assert "Serial Number: the serial looks like a secret key" in str(problem)
+    assert serial not in str(problem)
+    judged_alike(content.encode())
+
+
+def test_long_serials_that_are_no_keys_are_taken(tmp_path):
+    serials = ["SLT-2026-000000000001", "PAYGO UNIT 1234567890123", "123456789012345678"]
+    rows = [f"{serial},123456789,{KEY},1,1,0,,," for serial in serials]
+    content = "\n".join([",".join(TEMPLATE_HEADER), *rows]) + "\n"
+    (tmp_path / "list.csv").write_text(content)
+    assert [device.serial for device in read_device_list(tmp_path / "list.csv").devices] == serials
+    judged_alike(content.encode())
 
 
 @settings(max_examples=200, deadline=None)

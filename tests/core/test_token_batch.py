@@ -242,9 +242,11 @@ def test_a_broken_row_is_told_as_the_device_list_tells_it_and_the_rest_goes_on(t
         (("", "", "1e3"), "Days: '1e3' is not a number of days"),
         (("", "", "0.1"), "Days: 0.1 days are less than half a unit"),
         (("", "", "996"), "the value 996 cannot be issued"),
-        (("", "7", "7"), "value"),
-        (("", "", ""), "value"),
-        (("DISABLE_PAYG", "7", ""), "DISABLE_PAYG"),
+        (("", "", "0.000001"), "Days: 0.000001 days are less than half a unit"),
+        (("", "7", "7"), "Value and Days: both are filled in (raw units or days, one of the two)"),
+        (("", "", ""), "Value and Days: ADD_TIME needs an amount, and there is none (fill in Value or Days)"),
+        (("DISABLE_PAYG", "7", ""), "Value: a DISABLE_PAYG token carries no value"),
+        (("COUNTER_SYNC", "", "7"), "Days: a COUNTER_SYNC token carries no value"),
     ],
 )
 def test_an_order_that_cannot_be_is_refused(tmp_path, cells, says):
@@ -256,6 +258,21 @@ def test_an_order_that_cannot_be_is_refused(tmp_path, cells, says):
     done = issue_list(source, tmp_path / "out.csv", on_problem=told.append)
     assert (done.issued, done.refused) == (59, 1)
     assert told[0].line == 42
+    assert says in str(told[0])
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "says"),
+    [
+        ("Type", ["SET_TIME"], "Type: SET_TIME needs an amount, and there is none (give the list a column Value"),
+        ("Days", [""], "Days: ADD_TIME needs an amount, and there is none (fill in Days)"),
+        ("Value", [""], "Value: ADD_TIME needs an amount, and there is none (fill in Value)"),
+    ],
+)
+def test_an_amount_is_missed_in_the_column_that_the_list_has(tmp_path, column, cells, says):
+    source = write(tmp_path / "in.csv", [fleet(1)[0] + cells], (*TEMPLATE_HEADER, column))
+    told = []
+    assert issue_list(source, tmp_path / "out.csv", on_problem=told.append).issued == 0
     assert says in str(told[0])
 
 

@@ -51,7 +51,7 @@ def introduced() -> dict[str, object]:
 
 
 def test_the_rules_are_numbered_without_a_gap():
-    """T1 to T37."""
+    """All that the page numbers, from the first to the thirty-seventh."""
     assert list(SECTIONS) == [INTRODUCTION, *(f"T{number}" for number in range(1, 38))]
 
 
