@@ -398,8 +398,19 @@ def _in_threads(run: Callable[[int, int], None], size: int, steps: int, threads:
         for start, stop in _slices(size, 1, steps):
             run(start, stop)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda part: run(*part), _slices(size, workers, steps)))
+    parts = iter(list(_slices(size, workers, steps)))
+
+    def work() -> None:
+        for start, stop in parts:
+            run(start, stop)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for future in [pool.submit(work) for _ in range(workers)]:
+            future.result()
+    finally:
+        list(parts)  # after Ctrl-C nobody begins another part
+        pool.shutdown()
 
 
 def _slices(size: int, workers: int, steps: int) -> Iterator[tuple[int, int]]:

@@ -137,23 +137,23 @@ def test_what_would_be_right_is_said_of_the_column(name: str, right: str, number
 def test_a_long_batch_is_interrupted_soon(threads: int, judged: bool) -> None:
     """Ctrl-C reaches Python only between two calls of C: the whole takes minutes."""
     script = f"""
-import _thread, threading, time
+import os, signal, threading
 import numpy as np
 from paygo_core import decode_tokens, generate_tokens
-keys, counts = np.zeros((200_000, 16), np.uint8), np.full(200_000, 65_000)
-threading.Timer(0.3, _thread.interrupt_main).start()
+keys, counts = np.zeros((1_000_000, 16), np.uint8), np.full(1_000_000, 65_000)
 try:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     if {judged}:
-        decode_tokens(keys, 5, np.arange(200_000), counts, threads={threads})
+        decode_tokens(keys, 5, np.arange(1_000_000), counts, threads={threads})
     else:
         generate_tokens(keys, 5, counts, 7, threads={threads})
 except KeyboardInterrupt:
     print("interrupted")
 """
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=110)
     assert done.stdout == "interrupted\n"
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_simd_can_be_forced_only_to_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
