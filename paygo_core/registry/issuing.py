@@ -43,11 +43,6 @@ def next_token(
     count = device.count
     for _ in range(_COLLISIONS):
         token = generate_token(device.config, count, value, token_type, extended, days=days)
-        if days and token.value == 0:
-            raise PaygoError(
-                f"{days} days are less than half a unit of {device.serial}",
-                f"it counts {device.config.time_divider} units a day; a token for nothing would spend a count",
-            )
         if token.digits != device.test_code and not collides(device.config, token.count, token.value, extended):
             return token
         count = token.count

@@ -105,9 +105,10 @@ class Copy:
         copy = cls(folder)
         write = "from runpy import run_path; run_path('paygo_core/_native_build.py')['ffibuilder'].emit_c_code('{}')"
         copy.run(sys.executable, "-c", write.format("paygo_core/_native.c"), check=True)
-        for room in ("paygo_core", "firmware_sim"):
-            for path in sorted((folder / room).rglob("*.c")):
-                copy.compile(path.relative_to(folder).as_posix())
+        rooms = (folder / "paygo_core" / "csrc", folder / "firmware_sim" / "csrc")
+        sources = [folder / "paygo_core" / "_native.c", *sorted(path for room in rooms for path in room.rglob("*.c"))]
+        for path in sources:
+            copy.compile(path.relative_to(folder).as_posix())
         copy.link()
         where = copy.run(sys.executable, "-c", "import paygo_core; print(paygo_core.__file__)", check=True).stdout
         assert Path(where.strip()).is_relative_to(folder.resolve()), f"the tests would test {where}"
