@@ -121,9 +121,9 @@ def read_device(
     header: tuple[str, ...], cells: list[str], line: int, raw: bytes, first_lines: dict[str, int]
 ) -> ListedDevice:
     """The device of a row; notes in first_lines where its serial stood first. Raises WrongCell."""
-    first_line = first_lines.setdefault(cells[0], line)
     if len(cells) != len(header):
         raise WrongCell("", f"the row has {len(cells)} columns", f"the header has {len(header)}")
+    first_line = first_lines.setdefault(cells[0], line)
     serial, starting_code, key, count, divider, restricted, model, version = cells[:8]
     test_code = cells[8] if len(cells) > 8 else ""
     if not serial:

@@ -108,6 +108,10 @@ def test_long_serials_that_are_no_keys_are_taken(tmp_path):
     judged_alike(content.encode())
 
 
+def test_a_row_of_another_width_takes_no_serial_from_a_later_one():
+    judged_alike(",".join(TEMPLATE_HEADER).encode() + b"\n0,,,,,,,\n0,,,,,,,,\n")
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_in_one_sentence(content):
