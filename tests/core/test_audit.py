@@ -351,6 +351,16 @@ def test_the_measurement_is_part_of_the_audit_when_it_is_asked_for(paygo):
     assert "who has the key and two tokens finds the starting code in" in paygo("paygo token audit --measure")
 
 
+@pytest.mark.parametrize("seed", [22, 23])
+def test_a_starting_code_is_found_also_when_another_one_runs_into_its_chain(seed, monkeypatch):
+    """T5. Of the device of seed 23, two starting codes make the same tokens from count 40 on."""
+    pytest.importorskip("numpy")
+    chance = random.Random(seed)
+    monkeypatch.setattr("secrets.randbelow", chance.randrange)
+    monkeypatch.setattr("secrets.token_bytes", chance.randbytes)
+    assert measure_recovery().found
+
+
 def test_every_command_of_the_page_prints_what_it_shows(paygo):
     text = PAGE.read_text("utf-8")
     shown = re.findall(r"^\$ (paygo .*)\n((?:.*\n)*?)(?=\$ |```)", text, re.MULTILINE)
