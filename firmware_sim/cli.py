@@ -20,6 +20,9 @@ def sim() -> None:
 @sim.command()
 @click.option("--link", type=click.Path(path_type=Path), help="Make this path a link to the unit's pty.")
 @click.option("--tcp", metavar="HOST:PORT", help="Serve the console on a TCP port instead of a pty; port 0 picks one.")
+@click.option(
+    "--rfc2217", metavar="HOST:PORT", help="Serve it there as a serial port with its settings (RFC 2217); 0 picks one."
+)
 @click.option("--control", metavar="PATH|HOST:PORT", help="Serve the control socket here.")
 @click.option(
     "--speed",
@@ -49,6 +52,7 @@ def sim() -> None:
 def serve(
     link: Path | None,
     tcp: str | None,
+    rfc2217: str | None,
     control: str | None,
     speed: float,
     state: Path | None,
@@ -74,11 +78,14 @@ def serve(
 
     if mcu != "pc" and sabotage != "none":
         raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
-    if link is not None and tcp is not None:
-        raise PaygoError("--link and --tcp exclude each other", "a unit has one console: a pty or a TCP port")
-    wire = Address.parse(tcp) if tcp is not None else None
+    consoles = [("--link", link), ("--tcp", tcp), ("--rfc2217", rfc2217)]
+    named = [option for option, given in consoles if given is not None]
+    if len(named) > 1:
+        raise PaygoError(f"{' and '.join(named)} exclude each other", "a unit has one console: a pty or a TCP port")
+    address = tcp if rfc2217 is None else rfc2217
+    wire = Address.parse(address) if address is not None else None
     if wire is not None and wire.path is not None:
-        raise PaygoError(f"--tcp {tcp!r} is no address", "it is HOST:PORT, with a port from 0 to 65535")
+        raise PaygoError(f"{named[0]} {address!r} is no address", "it is HOST:PORT, with a port from 0 to 65535")
     if control == "":
         raise PaygoError("--control names no place", "it is a path, or HOST:PORT")
     with ExitStack() as owner:
@@ -97,6 +104,7 @@ def serve(
             unit,
             link=link,
             tcp=wire,
+            rfc2217=rfc2217 is not None,
             control=Address.parse(control) if control else None,
             speed=speed,
             attached=attached,

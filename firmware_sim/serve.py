@@ -1,4 +1,4 @@
-"""Serves one simulated unit: its console on a pty or a TCP port, its control socket, and the pace of its clock."""
+"""Serves one simulated unit: its console on a pty, TCP or RFC 2217, its control socket, and the pace of its clock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from firmware_sim.plant.home import SolarHome
+from firmware_sim.remote_port import RemotePort
 from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError, PortError, Problem
 from paygo_core.wire.control import BadLine, ControlReader, encode
@@ -128,7 +129,10 @@ def _claim_of(link: Path) -> str:
 
 
 class Server:
-    """Owns the port, the control socket and the loop between them. Use as a context manager."""
+    """Owns the port, the control socket and the loop between them. Use as a context manager.
+
+    rfc2217: what is served at `tcp` is RFC 2217 rather than plain bytes.
+    """
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class Server:
         *,
         link: Path | None = None,
         tcp: Address | None = None,
+        rfc2217: bool = False,
         control: Address | None = None,
         speed: float = 1.0,
         attached: bool = False,
@@ -147,12 +152,14 @@ class Server:
         self._owner = ExitStack()
         self._selector = self._owner.enter_context(selectors.DefaultSelector())
         self._wire: int | socket.socket | None = None
+        self._rfc2217 = rfc2217
+        self._remote: RemotePort | None = None
         self._clients: dict[socket.socket, ControlReader] = {}
         self._running = True
         try:
             if tcp is not None:
                 listener, name = _listen(tcp, self._owner)
-                self.port = f"socket://{name}"
+                self.port = f"{'rfc2217' if rfc2217 else 'socket'}://{name}"
                 self._watch(listener, self._accept_wire)
             else:
                 self._open_pty(link)
@@ -210,7 +217,7 @@ class Server:
         self._selector.unregister(client)
         self._clients.pop(client, None)
         if client is self._wire:
-            self._wire = None
+            self._wire = self._remote = None
         client.close()
 
     def run(self) -> None:
@@ -243,8 +250,13 @@ class Server:
         with suppress(OSError):  # nobody listens: lost, as on a wire
             if isinstance(self._wire, int):
                 os.write(self._wire, said)
-            else:
+            elif self._remote is None:
                 self._wire.send(said)
+            else:
+                try:
+                    self._remote.send(said)
+                except ConnectionError:
+                    self._drop(self._wire)
 
     def _read_wire(self, wire: int | socket.socket) -> None:
         if wire is not self._wire:
@@ -255,9 +267,15 @@ class Server:
             return
         except OSError:
             data = b""
-        if data:
+        if data and self._remote is not None:
+            try:
+                for part in self._remote.received(data):
+                    self.unit.feed(part)
+            except ConnectionError:
+                data = b""
+        elif data:
             self.unit.feed(data)
-        elif isinstance(wire, socket.socket):
+        if not data and isinstance(wire, socket.socket):
             self._drop(wire)
 
     def _read_stdin(self, stdin: int) -> None:
@@ -271,6 +289,12 @@ class Server:
             client.close()  # a cable has one host
             return
         client.setblocking(False)
+        if self._rfc2217:
+            try:
+                self._remote = RemotePort(client)
+            except ConnectionError:
+                client.close()
+                return
         self._wire = client
         self._watch(client, self._read_wire)
 
@@ -340,7 +364,9 @@ class Server:
             unit.home.set_fault(str(request.get("name")), request.get("value"))
             return {}
         if op == "read":
-            return _reading(unit)
+            remote = self._remote
+            line = {"baudrate": remote.baudrate, "parity": remote.parity, "breaks": remote.breaks} if remote else None
+            return {**_reading(unit), "line": line}
         raise PaygoError(
             f"there is no operation {op!r}",
             "operations are advance, power, cut_power, press, read, plant and fault",

@@ -90,10 +90,10 @@ def said(port: str, line: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("control", ["unix", "tcp"])
-@pytest.mark.parametrize("wire", ["pty", "link", "tcp"])
-def test_a_unit_is_served_on_a_pty_or_tcp(tmp_path: Path, wire: str, control: str):
+@pytest.mark.parametrize("wire", ["pty", "link", "tcp", "rfc2217"])
+def test_a_unit_is_served_on_a_pty_or_tcp_or_rfc_2217(tmp_path: Path, wire: str, control: str):
     """H10, H13: a client may come and go, and a second one on TCP is turned away."""
-    options = {"pty": [], "link": ["--link", str(tmp_path / "unit")], "tcp": ["--tcp", "127.0.0.1:0"]}[wire]
+    options = [f"--{wire}", "127.0.0.1:0" if wire != "link" else str(tmp_path / "unit")] if wire != "pty" else []
     where = str(tmp_path / "control") if control == "unix" else "127.0.0.1:0"
     with serving(*options, "--control", where) as unit:
         assert said(unit.port, b"#STATUS;\n") == b"#INVALID\r\n"
