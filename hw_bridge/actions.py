@@ -6,26 +6,22 @@ same: a unit whose storage was replaced may begin to count anew, and its events 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Index, UniqueConstraint, select, text
-from sqlalchemy.engine import Engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
+from hw_bridge.store import Base, Store
 from paygo_core.errors import DeviceError, PaygoError
-from paygo_core.registry import Registry
-from paygo_core.registry.engine import open_engine, writing
 from paygo_core.registry.schema import UtcDateTime, utc_now
-from paygo_core.registry.trouble import explained
 from paygo_core.wire.hdk import Alert
 
 LARGEST_NUMBER = 2**63 - 1
 """What the database can hold."""
+
+_UNRESOLVED = text("state <> 'resolved'")
 
 ActionState = Literal["open", "acknowledged", "resolved"]
 
@@ -49,11 +45,7 @@ class Action:
     resolved_at: datetime | None = None
 
 
-class _Base(DeclarativeBase):
-    pass
-
-
-class _EventRow(_Base):
+class _EventRow(Base):
     __tablename__ = "alert_events"
     __table_args__ = (UniqueConstraint("serial", "boot", "seq", "code", "raised", "value", "unit"),)
 
@@ -68,10 +60,17 @@ class _EventRow(_Base):
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class _ActionRow(_Base):
+class _ActionRow(Base):
     __tablename__ = "actions"
     __table_args__ = (
-        Index("ix_actions_unresolved", "serial", "code", unique=True, sqlite_where=text("state <> 'resolved'")),
+        Index(
+            "ix_actions_unresolved",
+            "serial",
+            "code",
+            unique=True,
+            sqlite_where=_UNRESOLVED,
+            postgresql_where=_UNRESOLVED,
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -91,36 +90,12 @@ class _ActionRow(_Base):
         )
 
 
-class ActionStore:
+class ActionStore(Store):
     """Events and actions, in two tables of their own in the registry's file. Use `with ActionStore.open(path)`.
 
     Every method is one transaction, on the disk when it returns. Raises as the registry does: PaygoError for a file
     that is none, RegistryUnavailableError when it is locked, denied, full or damaged.
     """
-
-    def __init__(self, path: str, engine: Engine) -> None:
-        self._path = path
-        self._engine = engine
-        self._writing = writing(engine)
-
-    @classmethod
-    def open(cls, path_or_url: str | os.PathLike[str]) -> ActionStore:
-        """The store in a registry's file, which is made with mode 0600 when it is not there."""
-        Registry.open(path_or_url).close()
-        store = cls(*open_engine(path_or_url))
-        with store._transaction() as session:
-            _Base.metadata.create_all(session.connection())
-        return store
-
-    def __enter__(self) -> ActionStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self._engine.dispose()
 
     def record(self, serial: str, alert: Alert) -> Action | None:
         """Stores an event and what follows from it. Returns the action that it changed.
@@ -180,8 +155,3 @@ class ActionStore:
         """All of them, oldest first."""
         with self._transaction() as session:
             return [row.action() for row in session.scalars(select(_ActionRow).order_by(_ActionRow.id))]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Session]:
-        with explained(self._path), Session(self._writing, expire_on_commit=False) as session, session.begin():
-            yield session

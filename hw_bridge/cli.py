@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from hw_bridge.cli_commands import commands, disable, enable, enter
+from hw_bridge.cli_port import Connect, duration, port_options
 from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
 
 if TYPE_CHECKING:
     from hw_bridge.actions import Action, ActionStore
-    from hw_bridge.drivers import Entry, UnitStatus
+    from hw_bridge.drivers import UnitStatus
     from hw_bridge.drivers.hdk import HdkDriver
     from paygo_core.device import Device
     from paygo_core.wire.hdk import Alert
@@ -34,37 +32,6 @@ _UNITS = {
     "load_current": "A",
     "temperature": "°C",
 }
-
-
-def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds PORT, --baud and --timeout. The command gets `connect`, which opens the port and gives a driver."""
-
-    @click.argument("port", envvar="PAYGO_PORT")
-    @click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), default=115200, show_default=True, help="Speed.")
-    @click.option(
-        "--timeout",
-        type=FiniteFloat(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Deadline of one command.  [default: what is usual for it]",
-    )
-    @functools.wraps(command)
-    def wrapped(*args: Any, port: str, baud: int, timeout: float | None, **kwargs: Any) -> Any:
-        return command(*args, connect=functools.partial(_connect, port, baud, timeout), **kwargs)
-
-    return wrapped
-
-
-@contextmanager
-def _connect(port: str, baud: int, timeout: float | None) -> Iterator[HdkDriver]:
-    from hw_bridge.drivers.hdk import HdkDriver
-    from hw_bridge.transport import Transport
-
-    debug = click.get_current_context().find_root().meta.get("paygo.debug")
-    with Transport(port, baud) as transport:
-        yield HdkDriver(transport, log=(lambda text: note(f"unit: {text}")) if debug else None, timeout=timeout)
-
-
-Connect = Callable[[], Any]
 
 
 @click.group()
@@ -154,51 +121,6 @@ def status(connect: Connect, as_json: bool) -> None:
 
 @bridge.command()
 @port_options
-@click.argument("token", required=False)
-@output_options
-def enter(connect: Connect, token: str | None, as_json: bool) -> None:
-    """Enter TOKEN, spaces and hyphens allowed. The exit status is 0 only if the unit accepted it.
-
-    \b
-      paygo bridge enter /dev/ttyUSB0 "016 609 796"
-      PAYGO_PORT=/dev/ttyUSB0 paygo bridge enter 016609796
-    """
-    if token is None:  # the only argument was taken for the port
-        place = os.environ.get("PAYGO_PORT")
-        if place is None:
-            raise click.UsageError("Missing argument 'TOKEN'.")
-        token, connect = connect.args[0], functools.partial(_connect, place, *connect.args[1:])  # type: ignore[attr-defined]
-    assert token is not None
-    with connect() as driver:
-        entry = driver.enter(token)
-    if as_json:
-        emit(asdict(entry))
-    if entry.verdict != "accepted":
-        raise DeviceError(*_refusal(entry, bool(driver.extended)))
-    if not as_json:
-        left = "unlocked for good" if entry.unlocked else f"{_duration(entry.seconds_left or 0)} of credit left"
-        click.echo(f"accepted; {left}")
-
-
-def _refusal(entry: Entry, extended: bool) -> tuple[str, str]:
-    if entry.verdict == "wait":
-        wait = _duration(entry.wait_seconds or 0)
-        return f"the unit did not look at the token: it waits {wait} after wrong entries", "enter it again after that"
-    if entry.verdict == "already_used":
-        if entry.resent:
-            return (
-                "the token is used; the first answer was lost, so this entry may have used it",
-                "compare 'paygo bridge status' with what is due before issuing another",
-            )
-        return "the token was used before", "issue a new token; entering this one again has no effect"
-    hint = "look at its digits, and whether it was issued for this unit; more wrong entries make the unit wait"
-    if not extended:
-        hint += "; an HDK says so too when it accepted a token that sets 0 days: look at 'paygo bridge status'"
-    return "the unit does not know this token", hint
-
-
-@bridge.command()
-@port_options
 @output_options
 def telemetry(connect: Connect, as_json: bool) -> None:
     """Show what the unit measures. hdk+ units only.
@@ -218,41 +140,6 @@ def telemetry(connect: Connect, as_json: bool) -> None:
     extra = said.pop("extra")
     for name, value in {**said, **extra}.items():
         click.echo(f"{name:<20} {value} {_UNITS.get(name, '')}".rstrip())
-
-
-@bridge.command()
-@port_options
-@output_options
-def enable(connect: Connect, as_json: bool) -> None:
-    """Give the output back to credit and protections, after 'disable'. hdk+ units only.
-
-    \b
-      paygo bridge enable /dev/ttyUSB0
-    """
-    _switch(connect, "auto", as_json)
-
-
-@bridge.command()
-@port_options
-@output_options
-def disable(connect: Connect, as_json: bool) -> None:
-    """Switch the customer's output off, whatever the credit. hdk+ units only.
-
-    Credit and tokens are untouched; 'enable' takes this back. To take PAYG off a unit for good, enter an unlock token.
-
-    \b
-      paygo bridge disable /dev/ttyUSB0
-    """
-    _switch(connect, "off", as_json)
-
-
-def _switch(connect: Connect, mode: str, as_json: bool) -> None:
-    with connect() as driver:
-        load = driver.switch_load(mode)
-    if as_json:
-        emit(asdict(load))
-    else:
-        click.echo(f"the switch is at {load.switch}, the output is {'on' if load.output else 'off'}")
 
 
 @bridge.command()
@@ -327,12 +214,8 @@ def _reading_line(reading: Telemetry) -> str:
 def _credit(status: UnitStatus) -> str:
     if status.state == "unlocked":
         return "unlocked for good"
-    return f"{status.state}; {_duration(status.seconds_left or 0)} of credit left"
+    return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"
 
 
-def _duration(seconds: int) -> str:
-    days, rest = divmod(seconds, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+for command in (enter, enable, disable, commands):
+    bridge.add_command(command)

@@ -22,6 +22,11 @@ HEADER = "Serial Number,Starting Code,Key,Count,Time Divider,Restricted Digit Mo
 TELEMETRY = checked('TELEMETRY;{"serial_number":"A1","data":{"battery_voltage":12.5,"battery_current":-2,"lux":3}}')
 ALERT_LINE = checked("ALERT;BATTERY_OVERVOLTAGE;RAISED;16012;mV;1;9")
 TOKEN = generate_token(CONFIG, 1, 1)
+STATUS_LINE = checked("STATUS;ACTIVE;60")
+
+
+def switch_at(position: str) -> bytes:
+    return checked(f'TELEMETRY;{{"serial_number":"A1","data":{{"load_switch":"{position}"}}}}')
 
 
 @pytest.fixture
@@ -103,24 +108,24 @@ def test_what_an_entry_says_and_its_exit_status(bridge):
         assert err.startswith("paygo: the token was used before (issue a new token")
         status, _, err = bridge("enter", unit.port, "123456789")
         assert status == 1
-        assert "look at 'paygo bridge status'" in err
+        assert err.startswith("paygo: the unit does not know this token (look at its digits")
         unlock = generate_token(CONFIG, 2, token_type=TokenType.DISABLE_PAYG)
         assert bridge("enter", unit.port, unlock.digits) == (0, "accepted; unlocked for good\n", "")
         assert bridge("status", unit.port) == (0, "unlocked for good\n", "")
 
 
 def test_an_entry_in_json_tells_the_verdict_and_fails_too(bridge):
-    with PlusUnit(TOKEN=[checked("TOKEN;WAIT;120")]) as unit:
+    with PlusUnit(TOKEN=[checked("TOKEN;WAIT;120")], STATUS=[STATUS_LINE]) as unit:
         status, out, err = bridge("enter", unit.port, "123456789", "--json")
     assert status == 1
     assert json.loads(out)["verdict"] == "wait"
     assert json.loads(out)["wait_seconds"] == 120
-    assert "waits 2 min" in json.loads(err)["error"]
+    assert json.loads(out)["command"]["state"] == "sent"
+    assert "waits 120 s" in json.loads(err)["error"]
 
 
 def test_an_entry_whose_first_answer_was_lost_says_so(bridge):
-    status_line = checked("STATUS;ACTIVE;60")
-    with PlusUnit(TOKEN=[b"", checked("TOKEN;ALREADY_USED")], STATUS=[status_line]) as unit:
+    with PlusUnit(TOKEN=[b"", checked("TOKEN;ALREADY_USED")], STATUS=[STATUS_LINE]) as unit:
         status, _, err = bridge("enter", unit.port, "123456789", "--timeout", "0.6")
     assert status == 1
     assert "the first answer was lost" in err
@@ -157,9 +162,11 @@ def test_who_the_unit_is(bridge):
 
 def test_the_switch(bridge):
     """H16."""
-    with PlusUnit(LOAD=[checked("LOAD;OFF;OFF"), checked("LOAD;AUTO;ON")]) as unit:
+    loads = [checked("LOAD;OFF;OFF"), checked("LOAD;AUTO;ON")]
+    with PlusUnit(LOAD=loads, TELEMETRY=[switch_at("OFF"), switch_at("AUTO")]) as unit:
         assert bridge("disable", unit.port) == (0, "the switch is at off, the output is off\n", "")
-        assert json.loads(bridge("enable", unit.port, "--json")[1]) == {"switch": "auto", "output": True}
+        said = json.loads(bridge("enable", unit.port, "--json")[1])
+    assert (said["switch"], said["output"], said["command"]["state"]) == ("auto", True, "confirmed")
 
 
 def test_telemetry(bridge):
