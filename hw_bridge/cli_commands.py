@@ -177,8 +177,10 @@ def _mention_others(journal: CommandJournal, command: Command) -> None:
 
 
 @click.group(invoke_without_command=True)
+@registry_options
+@output_options
 @click.pass_context
-def commands(ctx: click.Context) -> None:
+def commands(ctx: click.Context, registry_path: str, as_json: bool) -> None:
     """Commands to units: what is open, why, and what can be done about it. Without a word more: list.
 
     A command is recorded before it is sent and stays open until the unit's own status confirms it, the unit refuses
@@ -189,10 +191,11 @@ def commands(ctx: click.Context) -> None:
       paygo bridge commands add SLT220000001 disable
       paygo bridge commands run /dev/ttyUSB0
     """
+    given = {"registry_path": registry_path, "as_json": as_json}
     if ctx.invoked_subcommand is None:
-        ctx.invoke(
-            list_commands, show_all=False, serial=None, registry_path=os.environ.get("PAYGO_REGISTRY", "paygo.db")
-        )
+        ctx.invoke(list_commands, show_all=False, serial=None, **given)
+    else:
+        ctx.default_map = {ctx.invoked_subcommand: given}
 
 
 def _opened(path: str) -> CommandJournal:

@@ -367,6 +367,9 @@ def test_the_shell_shows_what_is_open_and_what_to_do(bridge):
     status, out, _ = bridge("commands")
     assert status == 0
     assert out.startswith("1 A1 disable recorded: it was not sent yet\n  'commands run PORT' or a gateway")
+    assert bridge("commands", "--registry", "paygo.db", "list")[1] == out
+    assert json.loads(bridge("commands", "--json")[1])["state"] == "recorded"
+    assert bridge("commands", "--registry", "other.db", "list")[1] == "no command is open\n"
     assert bridge("commands", "cancel", "1")[0] == 0
     assert bridge("commands")[1] == "no command is open\n"
     assert "cancelled it before it was sent" in bridge("commands", "list", "--all")[1]
