@@ -75,6 +75,8 @@ def provision(
     else:
         with open_registry(registry_path) as registry:
             device = registry.device(serial)
+            if registry.entry(serial).state == "retired":
+                raise PaygoError(f"{serial} is retired", f"if it comes back: paygo device state {serial} repair")
             with connect() as driver:
                 status = driver.provision(device)
             registry.set_state(serial, "provisioned")

@@ -176,20 +176,26 @@ def swap(old: str, new_serial: str, *, days: Decimal, issued_by: str, registry_p
             click.echo(issued.grouped())
 
 
+_STATES = ("new", "provisioned", "active", "unlocked", "repair", "retired")
+
+
 @device.command("list")
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state.")
 @registry_options
 @output_options
-def list_(registry_path: str, as_json: bool) -> None:
+def list_(state: str | None, registry_path: str, as_json: bool) -> None:
     """List the devices with state, count and model.
 
     \b
-      paygo device list
+      paygo device list --state repair
       paygo device list --json | jq -r .serial
     """
     with open_registry(registry_path) as registry:
         if not as_json:
             click.echo(f"{'serial':<20} {'state':<{_STATE_WIDTH}} {'count':>5} model")
         for entry in registry.entries():
+            if state is not None and entry.state != state:
+                continue
             if as_json:
                 emit(_facts(entry))
             else:
@@ -208,12 +214,37 @@ def _facts(entry: RegisteredDevice) -> dict[str, Any]:
     return facts
 
 
+@device.command("state")
+@click.argument("serial")
+@click.argument("state", type=click.Choice(_STATES))
+@click.option("--note", "text", default="", metavar="TEXT", help="Why, for the record.")
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who says so, for the record.")
+@registry_options
+@output_options
+def state_(serial: str, state: Any, *, text: str, noted_by: str, registry_path: str, as_json: bool) -> None:
+    """Say where a device is in its life: provisioned, active, unlocked, repair or retired.
+
+    A device is new until it is set up, and active once time was issued for it; an unlock makes it unlocked. A retired
+    device gets no more tokens until it is called back to repair. What it was before stays as a note.
+
+    \b
+      paygo device state SLT220000001 repair --note "water in the case" --by amina
+      paygo device state SLT220000001 retired
+    """
+    with open_registry(registry_path) as registry:
+        changed = registry.set_state(serial, state, text, noted_by)
+    if as_json:
+        emit({"serial": serial, "state": state, "changed": changed})
+    else:
+        click.echo(f"{serial} is {state}{'' if changed else ' already'}")
+
+
 @device.command()
 @click.argument("serial")
 @registry_options
 @output_options
 def show(serial: str, registry_path: str, as_json: bool) -> None:
-    """Show a device: its state, its last count and the tokens issued for it.
+    """Show a device: its state, its last count, the tokens issued for it and what was noted of it.
 
     The count is the last one used; the next token has a higher one. The secret key is never shown.
 
@@ -221,7 +252,7 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
       paygo device show SLT220000001
     """
     with open_registry(registry_path) as registry:
-        entry, issued = registry.entry(serial), registry.tokens(serial)
+        entry, issued, notes = registry.entry(serial), registry.tokens(serial), registry.notes(serial)
     facts = _facts(entry)
     if as_json:
         tokens = [
@@ -233,7 +264,8 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
             }
             for one in issued
         ]
-        emit({**facts, "tokens": tokens})
+        noted = [{**asdict(one), "noted_at": one.noted_at.isoformat()} for one in notes]
+        emit({**facts, "tokens": tokens, "notes": noted})
         return
     for name, fact in facts.items():
         click.echo(f"{name.replace('_', ' ') + ':':<21} {fact}".rstrip())
@@ -243,6 +275,12 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
         effect = _effect(one.token, entry.time_divider, one.extended)
         who = f" by {one.issued_by}" if one.issued_by else ""
         click.echo(f"  {one.issued_at:%Y-%m-%d %H:%M} {one.token.grouped()}  {effect} ({one.reason}{who})")
+    if notes:
+        which = f", the last {_SHOWN_TOKENS}" if len(notes) > _SHOWN_TOKENS else ""
+        click.echo(f"{'notes:':<21} {len(notes)}{which}")
+    for told in notes[-_SHOWN_TOKENS:]:
+        who = f" by {told.noted_by}" if told.noted_by else ""
+        click.echo(f"  {told.noted_at:%Y-%m-%d %H:%M} {told.text} ({told.kind}{who})")
 
 
 @device.command()

@@ -27,11 +27,11 @@ from paygo_core.errors import PaygoError
 from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_sync, next_token, next_tokens
 from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
+from paygo_core.registry.life import check_change, check_in_use, state_after
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
     ISSUE_REASONS,
     NOTE_KINDS,
-    STATES,
     DeviceRow,
     IssueReason,
     MetaRow,
@@ -350,11 +350,15 @@ class Registry:
         """
         with self._transaction(write=True) as session:
             row = _row(session, serial, lock=True)
+            check_in_use(serial, row.state)
             keys = self._keys(session)
             keys.unseal(serial, row.key_format, row.key_blob)
             config = _random_config(row.time_divider, row.restricted_digit_set)
             row.key_format, row.key_blob = keys.seal(serial, config.secret_key)
-            row.starting_code, row.state, row.updated_at = config.starting_code, "new", utc_now()
+            was, row.state = row.state, "new"
+            row.starting_code, row.updated_at = config.starting_code, utc_now()
+            if was != "new":
+                session.add(_state_note(row, was, "", noted_by))
             text = f"a new key after count {row.count}; tokens up to it work no more"
             session.add(NoteRow(device_id=row.id, kind="rekey", text=text, noted_by=noted_by, noted_at=utc_now()))
             return row.device(keys)
@@ -371,12 +375,16 @@ class Registry:
         with self._transaction(write=True) as session:
             # Always in the same order, so that two swaps never wait for each other.
             rows = {serial: _row(session, serial, lock=True) for serial in sorted((old, new))}
+            for row in rows.values():
+                check_in_use(row.serial, row.state)
             keys = self._keys(session)
             lock = next_tokens(rows[old].device(keys), TokenType.SET_TIME, value=0)
             moved = next_tokens(rows[new].device(keys), TokenType.SET_TIME, days=days)
             _record(session, rows[old], lock, "manual", issued_by)
             _record(session, rows[new], moved, "manual", issued_by)
-            rows[old].state = "repair"
+            if rows[old].state != "repair":
+                was, rows[old].state = rows[old].state, "repair"
+                session.add(_state_note(rows[old], was, "", issued_by))
             for serial, text in (
                 (old, f"replaced by {new}, {days} days left"),
                 (new, f"replaces {old}, {days} days left"),
@@ -441,13 +449,24 @@ class Registry:
                 return
             last = page[-1].serial
 
-    def set_state(self, serial: str, state: State) -> None:
-        """Notes where the device is in its life. Raises PaygoError for a serial or a state that there is not."""
-        if state not in STATES:
-            raise PaygoError(f"{state!r} is not a state", f"states are {', '.join(STATES)}")
+    def set_state(self, serial: str, state: State, note: str = "", noted_by: str = "") -> bool:
+        """Notes where a device is in its life; False when it was there already, which changes nothing.
+
+        Every change leaves a note of what it was before, with `note` behind it. Raises PaygoError for a serial that
+        there is not, and for a state that cannot follow the present one (life.py).
+        """
+        _checked_text("note", note)
+        _checked_text("noted by", noted_by)
         with self._transaction(write=True) as session:
             row = _row(session, serial, lock=True)
-            row.state, row.updated_at = state, utc_now()
+            old = row.state
+            check_change(serial, old, state)
+            if state != old:
+                row.state, row.updated_at = state, utc_now()
+                session.add(_state_note(row, old, note, noted_by))
+            elif note:
+                session.add(NoteRow(device_id=row.id, kind="note", text=note, noted_by=noted_by, noted_at=utc_now()))
+        return state != old
 
     def issue(
         self,
@@ -523,6 +542,7 @@ class Registry:
         _checked_text("issued by", issued_by)
         with self._transaction(write=not dry_run) as session:
             row = _row(session, serial, lock=not dry_run)
+            check_in_use(serial, row.state)
             tokens = make(row.device(self._keys(session)))
             if not dry_run:
                 _record(session, row, tokens, reason, issued_by, extended)
@@ -555,6 +575,7 @@ class Registry:
                     if row is None:
                         _row(session, order.serial)  # raises, with the nearest serial
                     assert row is not None
+                    check_in_use(row.serial, row.state)
                     if order.serial not in devices:
                         devices[order.serial] = row.device(keys)
                     if order.reason not in ISSUE_REASONS:
@@ -564,6 +585,8 @@ class Registry:
                     answers.append(Refused(order, error.cause, error.hint))
                     continue
                 devices[order.serial] = replace(devices[order.serial], count=tokens[-1].count)
+                for token in tokens:
+                    _follow_token(session, row, token, order.reason, issued_by)
                 answers.append(replace(order, tokens=tuple(tokens)))
                 spent += (_token_values(row.id, token, order.reason, issued_by, now) for token in tokens)
             if spent:
@@ -649,6 +672,20 @@ def _record(
     row.count, row.updated_at = tokens[-1].count, utc_now()
     values = [_token_values(row.id, token, reason, issued_by, row.updated_at, extended) for token in tokens]
     session.execute(insert(TokenRow), values)
+    for token in tokens:
+        _follow_token(session, row, token, reason, issued_by)
+
+
+def _follow_token(session: Session, row: DeviceRow, token: Token, reason: str, issued_by: str) -> None:
+    """The device's state once a token was issued for it, with a note when that is another one."""
+    old, row.state = row.state, state_after(row.state, token, reason)
+    if row.state != old:
+        session.add(_state_note(row, old, f"a token {token.token_type.name} at count {token.count}", issued_by))
+
+
+def _state_note(row: DeviceRow, old: str, why: str, noted_by: str) -> NoteRow:
+    text = f"{old} became {row.state}" + (f": {why}" if why else "")
+    return NoteRow(device_id=row.id, kind="state", text=text, noted_by=noted_by, noted_at=utc_now())
 
 
 def _token_values(

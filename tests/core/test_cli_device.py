@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 from paygo_core import DecoderState, DeviceConfig, PaygUnit, TokenType, decode_token, generate_token
 from paygo_core.cli import root
 from paygo_core.cli_device import device as group
-from paygo_core.registry import ISSUE_REASONS, Registry
+from paygo_core.registry import ISSUE_REASONS, STATES, Registry
 from paygo_core.shell import Status, run
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
@@ -268,9 +268,12 @@ def test_wrong_use_is_one_sentence_and_spends_no_count(stocked, options, says):
     assert json.loads(stocked("show", "SLT1", "--json")[1])["count"] == 1
 
 
-def test_the_reasons_offered_are_those_of_the_registry():
+def test_the_reasons_and_states_offered_are_those_of_the_registry():
     [option] = [found for found in group.commands["token"].params if found.name == "reason"]
     assert tuple(option.type.choices) == ISSUE_REASONS
+    for command in ("list", "state"):
+        [option] = [found for found in group.commands[command].params if found.name == "state"]
+        assert tuple(option.type.choices) == STATES
 
 
 def test_the_registry_is_found_by_option_before_environment_before_configuration(stocked, monkeypatch):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from paygo_core import DecoderState, DeviceConfig, PaygoError, TokenType, decode_token
 from paygo_core.cli_device import device as group
 from paygo_core.device import Device
-from paygo_core.registry import Registry
+from paygo_core.registry import Order, Registry
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
 OLD = Device("OLD", DeviceConfig(KEY, 123456789), 7)
@@ -106,3 +106,92 @@ def test_the_shell_makes_rekeys_and_swaps(tmp_path):
     }
     assert "provision it again" in run("rekey", "SLT0000001")
     assert len(run("swap", "SLT0000002", "SLT0000003", "--days", "12.5").splitlines()) == 2
+
+
+class TestStates:
+    def test_each_change_leaves_a_note_of_what_was_before(self, registry):
+        assert registry.set_state("OLD", "provisioned", "line 2", "amina")
+        assert registry.set_state("OLD", "active")
+        assert not registry.set_state("OLD", "active")
+        assert not registry.set_state("OLD", "active", "still there", "ben")
+        assert [(note.kind, note.text, note.noted_by) for note in registry.notes("OLD")] == [
+            ("state", "new became provisioned: line 2", "amina"),
+            ("state", "provisioned became active", ""),
+            ("note", "still there", "ben"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("path", "refused"),
+        [(["retired"], "active"), (["provisioned"], "new"), (["repair"], "new"), (["active", "retired"], "new")],
+    )
+    def test_a_state_that_cannot_follow_is_refused_and_changes_nothing(self, registry, path, refused):
+        for state in path:
+            registry.set_state("OLD", state)
+        before = registry.notes("OLD")
+        with pytest.raises(PaygoError, match=f"OLD is {path[-1]} and cannot become {refused}"):
+            registry.set_state("OLD", refused)
+        assert (registry.entry("OLD").state, registry.notes("OLD")) == (path[-1], before)
+
+    def test_a_retired_device_gets_nothing_until_it_is_called_back(self, registry):
+        registry.set_state("OLD", "retired")
+        for use in (
+            lambda: registry.issue("OLD", days=1),
+            lambda: registry.issue("OLD", days=1, dry_run=True),
+            lambda: registry.issue_time("OLD", days=2000),
+            lambda: registry.issue_sync("OLD"),
+            lambda: registry.swap("OLD", "NEW", 1),
+            lambda: registry.swap("NEW", "OLD", 1),
+            lambda: registry.rekey("OLD"),
+        ):
+            with pytest.raises(PaygoError, match="OLD is retired"):
+                use()
+        [refused, issued] = registry.issue_many([Order("OLD", days=1), Order("NEW", days=1)])
+        assert "retired" in refused.cause
+        assert issued.tokens
+        assert registry.device("OLD").count == 7
+        registry.set_state("OLD", "repair")
+        assert registry.issue("OLD", days=1).count == 8
+
+    @pytest.mark.parametrize("many", [False, True])
+    def test_the_tokens_of_a_life_move_its_state(self, registry, many):
+        def issue(token_type, days=None, reason="payment"):
+            if many:
+                list(registry.issue_many([Order("OLD", token_type, days=days, reason=reason)], issued_by="amina"))
+            else:
+                registry.issue("OLD", token_type, days=days, reason=reason, issued_by="amina")
+            return registry.entry("OLD").state
+
+        add, set_, unlock = TokenType.ADD_TIME, TokenType.SET_TIME, TokenType.DISABLE_PAYG
+        assert issue(add, 1) == "new", "it is set up before it is active"
+        registry.set_state("OLD", "provisioned")
+        assert issue(add, 1, "test") == "provisioned"
+        assert issue(set_, 0) == "provisioned"
+        assert issue(add, 1) == "active"
+        assert issue(unlock) == "unlocked"
+        assert issue(add, 1) == "unlocked", "T28"
+        assert issue(set_, 0) == "active", "T29"
+        registry.set_state("OLD", "repair")
+        assert issue(add, 1) == issue(unlock) == "repair"
+        assert [note.text for note in registry.notes("OLD") if note.noted_by] == [
+            "provisioned became active: a token ADD_TIME at count 12",
+            "active became unlocked: a token DISABLE_PAYG at count 13",
+            "unlocked became active: a token SET_TIME at count 15",
+        ]
+
+
+def test_the_shell_says_states_and_shows_their_notes(tmp_path):
+    base = ["--registry", str(tmp_path / "fleet.db")]
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(group, [*words, *base], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    run("new", "--count", "2", "--prefix", "SLT")
+    assert run("state", "SLT0000001", "repair", "--note", "water", "--by", "amina") == "SLT0000001 is repair\n"
+    assert run("state", "SLT0000001", "repair") == "SLT0000001 is repair already\n"
+    assert json.loads(run("state", "SLT0000001", "retired", "--json"))["changed"]
+    assert [line.split()[0] for line in run("list", "--state", "retired").splitlines()] == ["serial", "SLT0000001"]
+    assert "new became repair: water (state by amina)\n" in run("show", "SLT0000001")
+    notes = json.loads(run("show", "SLT0000001", "--json"))["notes"]
+    assert [note["text"] for note in notes] == ["new became repair: water", "repair became retired"]
