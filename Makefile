@@ -11,7 +11,7 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test test-mcu test-crashes firmware check bench fuzz coverage mutants lint typecheck c-warnings c-cross \
+.PHONY: demo test test-mcu test-crashes test-alerts firmware check bench fuzz coverage mutants lint typecheck c-warnings c-cross \
   c-arm64 c-sanitize c-size api clean
 
 demo: $(VENV)/.run
@@ -23,6 +23,10 @@ test: $(VENV)/.test
 # 10 000 tokens issued by processes that are killed on the way, on SQLite and on PostgreSQL.
 test-crashes: $(VENV)/.test
 	PAYGO_CRASH_TOKENS=10000 $(BIN)/pytest -n 2 tests/core/test_registry_crashes.py
+
+# 10 000 alerts over a line that loses one line in ten, with restarts of both ends: each becomes exactly one action.
+test-alerts: $(VENV)/.test
+	PAYGO_ALERTS=10000 $(BIN)/pytest -n 2 tests/bridge/test_alert_line.py
 
 # The firmware as machine code for each chip that has a port, with its sizes. The AVR's name may be changed.
 AVR_MCU ?= atmega1284p

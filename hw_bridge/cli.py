@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_port import Connect, duration, port_options
 from paygo_core.cli_registry import open_registry, registry_options
@@ -219,5 +220,5 @@ def _credit(status: UnitStatus) -> str:
     return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"
 
 
-for command in (enter, enable, disable, commands):
+for command in (alerts, enter, enable, disable, commands):
     bridge.add_command(command)

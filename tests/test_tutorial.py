@@ -65,7 +65,7 @@ def test_the_tutorial_works_in_two_terminals(tmp_path: Path) -> None:
         status = run("paygo bridge status /tmp/unit", tmp_path)
         assert status.returncode == 0
         assert "active" in status.stdout
-        replay = run(f'paygo bridge enter /tmp/unit "{token}"', tmp_path)
+        replay = run(f'paygo bridge enter /tmp/unit "{token}" --registry /tmp/fleet.db', tmp_path)
         assert replay.returncode == 1
         assert "used" in replay.stdout + replay.stderr
     finally:

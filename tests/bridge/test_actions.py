@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 
 import pytest
 
@@ -62,10 +65,55 @@ def test_an_alert_raised_again_counts_into_the_open_action(store):
     assert (again.id, again.times, again.value) == (first.id, 2, 16100)
 
 
-def test_an_alert_raised_after_its_end_opens_a_new_action(store):
+def test_an_alert_that_returns_within_a_day_reopens_its_action(store):
+    first = store.record("A1", RAISED)
+    store.acknowledge(first.id, "anna")
+    store.record("A1", CLEARED)
+    again = store.record("A1", AGAIN)
+    assert (again.id, again.state, again.times, again.acknowledged_by) == (first.id, "open", 2, None)
+    assert [change.what for change in store.changes(first.id)] == ["opened", "acknowledged", "resolved", "reopened"]
+
+
+def test_an_alert_that_returns_later_opens_a_new_action(store):
     first = store.record("A1", RAISED)
     store.record("A1", CLEARED)
-    assert store.record("A1", AGAIN).id != first.id
+    assert store.record("A1", AGAIN, reopen_within=timedelta(0)).id != first.id
+
+
+def test_a_person_resolves_what_the_unit_does_not_end_and_the_unit_may_open_it_again(store):
+    first = store.record("A1", RAISED)
+    resolved = store.resolve(first.id, "anna", "battery replaced")
+    assert (resolved.state, resolved.resolved_by) == ("resolved", "anna")
+    assert store.changes(first.id)[-1].note == "battery replaced"
+    with pytest.raises(PaygoError):
+        store.resolve(first.id, "anna")
+    assert store.record("A1", CLEARED) is None
+    assert store.record("A1", AGAIN).state == "open"
+
+
+def test_a_repetition_is_known_by_serial_start_and_number_alone(store):
+    store.record("A1", RAISED)
+    assert store.record("A1", dataclasses.replace(RAISED, value=1)) is None
+
+
+def test_a_unit_that_numbers_no_events_raises_what_is_new_and_clears_what_is_gone(store):
+    (opened,) = store.observe("V1", {"OVERTEMPERATURE": (17, "1")})
+    assert (opened.state, opened.value) == ("open", 17)
+    assert store.observe("V1", {"OVERTEMPERATURE": (17, "1")}) == []
+    (resolved,) = store.observe("V1", {})
+    assert (resolved.id, resolved.state, resolved.times) == (opened.id, "resolved", 1)
+    assert store.observe("V2", {}) == []
+
+
+def test_a_file_of_an_earlier_version_gets_its_new_columns(tmp_path):
+    path = tmp_path / "fleet.db"
+    ActionStore.open(path).close()
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("ALTER TABLE actions DROP COLUMN acknowledged_by")
+        old.execute("ALTER TABLE alert_events DROP COLUMN action_id")
+        old.execute("INSERT INTO actions VALUES (1, 'A1', 'X', 'open', 1, '1', 1, '2026-01-01', NULL, NULL, NULL)")
+    with ActionStore.open(path) as store:
+        assert store.acknowledge(1, "anna").acknowledged_by == "anna"
 
 
 def test_an_end_without_a_beginning_is_stored_and_opens_nothing(store):
