@@ -84,13 +84,13 @@ def test_the_documents_that_are_linked_exist() -> None:
 
 def test_every_command_teaches_with_an_example() -> None:
     shown = subprocess.run([*PAYGO, "--help"], check=True, capture_output=True, text=True).stdout
-    groups = re.findall(r"^  (bridge|demo|device|sim|token) ", shown, flags=re.MULTILINE)
-    assert groups == ["bridge", "demo", "device", "sim", "token"]
+    groups = re.findall(r"^  ([a-z]+) ", shown.partition("Commands:\n")[2], flags=re.MULTILINE)
+    assert {"bridge", "demo", "device", "doctor", "sim", "token"} <= set(groups)
     for group in groups:
         shown = subprocess.run([*PAYGO, group, "--help"], check=True, capture_output=True, text=True).stdout
-        section = shown.partition("Commands:\n")[2]
-        for name in re.findall(r"^  ([a-z]+) ", section, flags=re.MULTILINE):
-            text = subprocess.run([*PAYGO, group, name, "--help"], check=True, capture_output=True, text=True).stdout
-            assert f"paygo {group} {name}" in text.partition("Options:")[0].partition("\n")[2], (group, name)
+        names = re.findall(r"^  ([a-z]+) ", shown.partition("Commands:\n")[2], flags=re.MULTILINE)
+        for words in [[group, name] for name in names] or [[group]]:
+            text = subprocess.run([*PAYGO, *words, "--help"], check=True, capture_output=True, text=True).stdout
+            assert f"paygo {' '.join(words)}" in text.partition("Options:")[0].partition("\n")[2], words
             assert "--json" in text
             assert "--debug" in text
