@@ -329,7 +329,8 @@ class HdkDriver:
         if not data and timeout >= QUIET_SECONDS and not self.extended:  # `hdk+` replies have a line end (H3)
             events = self._reader.silence()
         for event in events:
-            if isinstance(event, Alert) and event not in self._alerts:
+            # Before the unit keeps to checks, a damaged event may look whole; it comes again (H20).
+            if isinstance(event, Alert) and self._reader.require_check and event not in self._alerts:
                 self._alerts.append(event)
             elif isinstance(event, LogLine):
                 self._log(event.text)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_hdk import PlusUnit, checked
 
 from firmware_sim.plant.home import SolarHome
 from firmware_sim.storage import Storage
@@ -23,6 +24,7 @@ from firmware_sim.unit import SimulatedUnit
 from hw_bridge.actions import ActionStore
 from hw_bridge.drivers import hdk
 from hw_bridge.drivers.hdk import HdkDriver
+from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig
 from paygo_core.device import Device
 from paygo_core.errors import Problem
@@ -195,6 +197,15 @@ def test_every_alert_is_exactly_one_action(tmp_path, monkeypatch, seed):
     assert sum(line.cuts for line in lines.values()) > planned / 2 > 0
     assert sum(line.lost for line in lines.values()) > total / 2
     assert sum(line.damaged for line in lines.values()) > total / 10
+
+
+def test_an_event_that_lost_its_check_before_the_unit_was_asked_is_not_taken():
+    """Event 530 with its 3 damaged to a # is event 5 without a check (H5, H6)."""
+    cut_short = b"#ALERT;BATTERY_OVERVOLTAGE;RAISED;16012;mV;12;5#0*4F1C\r\n"
+    with PlusUnit(INFO=[cut_short + checked("INFO;A1;M;B;0.1;3;12")]) as unit, Transport(unit.port) as transport:
+        driver = HdkDriver(transport)
+        driver.identify()
+        assert driver.poll(0) == []
 
 
 def stored(path: Path, serial: str) -> int:
