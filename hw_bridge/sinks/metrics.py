@@ -1,0 +1,141 @@
+"""OpenPAYGO Metrics over HTTP: readings go to a server, its tokens to the journal, its settings are applied.
+
+One request a unit and batch: the newest reading as `data`, the earlier ones as `historical_data`. Counts and times of
+requests are on the disk before they are sent. What was sent counts as delivered when the server has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hw_bridge.http_post import post
+from hw_bridge.sinks import Record
+from paygo_core.errors import DeviceError, NoAnswerError
+from paygo_core.wire.metrics_request import DataFormat, MetricsResponse, decode_response, encode_request
+
+REFUSALS = frozenset({400, 401, 403, 404, 413, 422})
+"""HTTP statuses that say no to this request for good."""
+ORDER = (
+    "battery_voltage",
+    "battery_current",
+    "panel_voltage",
+    "panel_current",
+    "panel_power",
+    "load_current",
+    "temperature",
+    "state_of_charge",
+    "output",
+    "token_count",
+    "tampered",
+    "firmware_version",
+)
+"""Of values in a condensed request; historical readings have `timestamp` before them."""
+
+
+class Metrics:
+    """Posts to `url`.
+
+    key_of: the 16 bytes of a unit's secret key, None for a unit that has none: its requests are not authenticated.
+    on_response: gets serial and response. state: file for counts and for a base_url that the server set. every:
+    seconds between requests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        state: Path,
+        key_of: Callable[[str], bytes | None],
+        on_response: Callable[[str, MetricsResponse], None],
+        condensed: bool = False,
+        format_id: int | None = None,
+        every: float = 60.0,
+        report: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.name, self.every, self.url = name, every, url
+        self._configured = url
+        self._state, self._key_of, self._on_response, self._report = state, key_of, on_response, report
+        self._format = DataFormat(ORDER, ("timestamp", *ORDER), format_id) if condensed else None
+        self._last: dict[str, tuple[int, int]] = {}
+        if state.exists():
+            kept = json.loads(state.read_text("utf-8"))
+            self._last = {serial: (count, at) for serial, (count, at) in kept["last"].items()}
+            if kept["configured"] == url:
+                self.url = kept["url"]
+
+    async def write(self, records: Sequence[Record]) -> None:
+        by_serial: dict[str, list[Record]] = {}
+        for record in records:
+            if record.kind == "telemetry":
+                by_serial.setdefault(record.serial, []).append(record)
+        for serial, found in by_serial.items():
+            await asyncio.to_thread(self._send, serial, found)
+
+    async def close(self) -> None:
+        """Nothing is held between writes."""
+
+    def _send(self, serial: str, records: list[Record]) -> None:
+        key = self._key_of(serial)
+        count, last_at = self._last.get(serial, (0, 0))
+        count, at = count + 1, max(last_at + 1, int(time.time()))
+        self._last[serial] = count, at
+        self._keep()
+        *earlier, newest = records
+        body = encode_request(
+            serial,
+            key,
+            timestamp=at,
+            request_count=count,
+            collected_at=_seconds(newest.at),
+            data=_named(newest.said),
+            historical=[{"timestamp": _seconds(record.at), **_named(record.said)} for record in earlier],
+            data_format=self._format,
+        )
+        status, answer = post(self.url, body, {"Content-Type": "application/json"})
+        if status in REFUSALS:
+            self._report(f"{self.name} refused {len(records)} readings of {serial}: it answered {status}")
+            return
+        if not 200 <= status < 300:
+            raise NoAnswerError(f"the server answered {status}")
+        try:
+            response = decode_response(answer, serial, key, timestamp=at, request_count=count)
+        except DeviceError as problem:
+            self._report(f"{self.name}, {serial}: {problem.cause}")
+            return
+        self._apply(response)
+        self._on_response(serial, response)
+
+    def _apply(self, response: MetricsResponse) -> None:
+        base = response.settings.get("base_url")
+        if base is None or base == self.url:
+            return
+        if not isinstance(base, str) or not base.startswith("https://" if self.url.startswith("https://") else "http"):
+            self._report(f"{self.name}: the server's new base_url is no URL of the same safety, and is not used")
+            return
+        self.url = base
+        self._keep()
+        self._report(f"{self.name}: the server moves this gateway to another base_url")
+
+    def _keep(self) -> None:
+        new = self._state.with_suffix(".new")
+        new.write_text(json.dumps({"configured": self._configured, "url": self.url, "last": self._last}), "utf-8")
+        new.replace(self._state)
+
+
+def _seconds(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp())
+
+
+def _named(said: dict[str, Any]) -> dict[str, Any]:
+    """A reading under the names of Metrics, where a current that charges is negative."""
+    values = {name: said[name] for name in ORDER if name in said}
+    if "battery_current" in values:
+        values["battery_current"] = 0.0 - values["battery_current"]
+    return values
