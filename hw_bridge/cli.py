@@ -12,6 +12,7 @@ import click
 from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_port import Connect, duration, port_options
+from hw_bridge.cli_replay import replay
 from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -220,5 +221,5 @@ def _credit(status: UnitStatus) -> str:
     return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"
 
 
-for command in (alerts, enter, enable, disable, commands):
+for command in (alerts, enter, enable, disable, commands, replay):
     bridge.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,21 +26,29 @@ def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="SECONDS",
         help="Deadline of one command.  [default: what is usual for it]",
     )
+    @click.option(
+        "--transcript", metavar="FILE", help="Write every byte with time and direction there; keys are masked."
+    )
     @functools.wraps(command)
-    def wrapped(*args: Any, port: str, baud: int, timeout: float | None, **kwargs: Any) -> Any:
-        return command(*args, connect=functools.partial(connect_to, port, baud, timeout), **kwargs)
+    def wrapped(*args: Any, port: str, baud: int, timeout: float | None, transcript: str | None, **kwargs: Any) -> Any:
+        return command(*args, connect=functools.partial(connect_to, port, baud, timeout, transcript), **kwargs)
 
     return wrapped
 
 
 @contextmanager
-def connect_to(port: str, baud: int, timeout: float | None) -> Iterator[HdkDriver]:
-    """A driver on an open port."""
+def connect_to(port: str, baud: int, timeout: float | None, transcript: str | None = None) -> Iterator[HdkDriver]:
+    """A driver on an open port; `transcript` names the file that every byte goes to."""
     from hw_bridge.drivers.hdk import HdkDriver
+    from hw_bridge.transcript import Transcript
     from hw_bridge.transport import Transport
 
     debug = click.get_current_context().find_root().meta.get("paygo.debug")
-    with Transport(port, baud) as transport:
+    with ExitStack() as owner:
+        trace = None
+        if transcript is not None:
+            trace = owner.enter_context(Transcript(transcript, f"{port}, {baud} baud")).trace
+        transport = owner.enter_context(Transport(port, baud, trace=trace))
         yield HdkDriver(transport, log=(lambda text: note(f"unit: {text}")) if debug else None, timeout=timeout)
 
 
