@@ -237,7 +237,10 @@ class Replay:
     def _drain(self) -> None:
         """Until the host has read everything and left: a pty that closes takes with it what is unread."""
         until = time.monotonic() + self._patience
-        while struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)))[0]:
+        empty = 0  # times in a row: what was said takes a moment to come to the other end
+        while empty < 10:
+            unread = struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)))[0]
+            empty = 0 if unread else empty + 1
             if time.monotonic() > until:
                 raise self._unread()
             time.sleep(0.005)  # nothing tells when a pty has been read

@@ -146,7 +146,7 @@ def test_another_question_ends_the_play():
 
 def test_a_host_that_says_or_reads_nothing_is_not_waited_for_without_end():
     for record in (Record(0, ">", b"#STATUS;\n"), Record(0, "<", b"#INVALID\r\n")):
-        with Replay(patience=0.05) as unit, pytest.raises(NoAnswerError):
+        with Replay(patience=0.2) as unit, pytest.raises(NoAnswerError):
             unit.play([record])
 
 
