@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import select
@@ -25,6 +26,8 @@ from paygo_core.redact import MASK, mask_secrets
 HEADER = "# paygo transcript 1"
 MOST_HELD = 8192
 """Bytes that wait for the end of their line, so that no key is written in halves that look like none."""
+LONGEST_KEY = 128
+"""Characters of a key in any form that is masked."""
 LONGEST_LINE = 8 * MOST_HELD
 _MAYBE_KEY = re.compile(rb"(?:[0-9A-Fa-f]{4,}|(?:[0-9A-Fa-f]{1,2}[ :,-]{1,2}){3,}[0-9A-Fa-f]{0,2})\Z")
 _LINE = re.compile(r" *([0-9]{1,12}\.[0-9]{6}) ([<>]) (.*)\n?")
@@ -44,6 +47,7 @@ class Record:
     seconds: float
     direction: str
     data: bytes
+    before: bytes = field(default=b"", repr=False, compare=False)  # of the same line, written already
     complete: bool = field(default=False, repr=False, compare=False)
 
 
@@ -59,6 +63,7 @@ class Transcript:
         self._begun = time.monotonic()
         self._records: deque[Record] = deque()
         self._open: dict[str, Record] = {}
+        self._unfinished = {"<": b"", ">": b""}  # the end of what was written of a line that goes on
         self._held = 0
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -73,12 +78,12 @@ class Transcript:
         """Notes bytes that went in a direction."""
         now = time.monotonic() - self._begun
         other = self._open.get("<" if direction == ">" else ">")
-        if other and not _MAYBE_KEY.search(other.data[-64:]):
+        if other and not _MAYBE_KEY.search((other.before + other.data)[-LONGEST_KEY:]):
             self._complete(other)
         for part in data.splitlines(keepends=True):
             record = self._open.get(direction)
             if record is None:
-                record = self._open[direction] = Record(now, direction, b"")
+                record = self._open[direction] = Record(now, direction, b"", self._unfinished[direction])
                 self._records.append(record)
             record.data += part
             self._held += len(part)
@@ -93,7 +98,7 @@ class Transcript:
         """Writes what waits for its line's end, and closes the file."""
         with self._file:
             for record in self._records:
-                record.complete = True
+                self._complete(record)
             self._put()
 
     def __enter__(self) -> Transcript:
@@ -106,13 +111,17 @@ class Transcript:
         record.complete = True
         if self._open.get(record.direction) is record:
             del self._open[record.direction]
+            line = b"" if record.data.endswith(b"\n") else record.before + record.data
+            self._unfinished[record.direction] = _masked(line[-LONGEST_KEY:]).rpartition(MASK.encode())[2]
 
     def _put(self) -> None:
         while self._records and self._records[0].complete:
             record = self._records.popleft()
             self._held -= len(record.data)
-            masked = mask_secrets(record.data.decode("latin-1")).encode("latin-1")
-            self._write(f"{record.seconds:13.6f} {record.direction} {escaped(masked)}\n")
+            masked = _masked(record.before + record.data)
+            same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(record.before, masked, strict=False))
+            rest = masked[sum(1 for _ in same) :]
+            self._write(f"{record.seconds:13.6f} {record.direction} {escaped(rest)}\n")
 
     def _write(self, line: str) -> None:
         try:
@@ -123,6 +132,10 @@ class Transcript:
 
     def _not_written(self, error: OSError) -> PaygoError:
         return PaygoError(f"the transcript {self._path} cannot be written: {error.strerror}", "name another file")
+
+
+def _masked(data: bytes) -> bytes:
+    return mask_secrets(data.decode("latin-1")).encode("latin-1")
 
 
 def escaped(data: bytes) -> str:

@@ -78,6 +78,11 @@ def test_an_answer_comes_after_its_question_also_without_a_line_end(tmp_path):
     assert [(record.direction, record.data) for record in written(chunks, tmp_path / "t.txt")] == chunks
 
 
+def test_a_line_that_goes_on_after_a_key_is_written_once(tmp_path):
+    chunks = [("<", f"key {KEY} sa".encode()), (">", b"?"), ("<", b"ved, "), (">", b"?"), ("<", b"done")]
+    assert one_way(written(chunks, tmp_path / "t.txt"), "<") == b"key [secret] saved, done"
+
+
 def test_what_never_ends_its_line_is_written_all_the_same(tmp_path):
     path = tmp_path / "t.txt"
     with Transcript(path, "a port") as transcript:
