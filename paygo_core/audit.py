@@ -38,6 +38,7 @@ from dataclasses import dataclass
 
 from paygo_core.decoding import DecoderState
 from paygo_core.errors import PaygoError
+from paygo_core.simd import chosen_simd
 from paygo_core.tokens import (
     LARGEST_COUNT,
     LARGEST_OLDER_WINDOW,
@@ -296,7 +297,7 @@ def measure_recovery(count: int = 40, candidates: int = 1_000_000) -> Recovery:
     digits. The key is random and leaves with the call. Needs numpy (the extra `batch`).
     """
     try:
-        from paygo_core.batch import chosen_simd, generate_tokens
+        from paygo_core.batch import generate_tokens
     except ModuleNotFoundError:
         raise PaygoError("the measurement needs numpy", "install paygo-solar[batch]") from None
     import numpy as np

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from paygo_core._native import ffi, lib
 from paygo_core.decoding import strip_token
 from paygo_core.errors import PaygoError
+from paygo_core.simd import SIMD, chosen_simd
 from paygo_core.tokens import (
     COMMAND_VALUES,
     LARGEST_COUNT,
@@ -26,9 +27,6 @@ from paygo_core.tokens import (
     checked_int,
     form_of,
 )
-
-SIMD = {"scalar": 0, "neon": 1, "avx2": 2, "avx512": 3}
-"""What PAYGO_SIMD may name, best last."""
 
 SLICE = 16_384
 """Jobs a thread takes at a time, at most."""
@@ -84,22 +82,6 @@ class DecodedBatch:
     def accepted(self) -> npt.NDArray[np.bool_]:
         """Which devices took their tokens, bool of shape (N,)."""
         return np.equal(self.reasons, 0)
-
-
-def available_simd() -> list[str]:
-    """The paths that this machine and this build have, best last."""
-    return [name for name, number in SIMD.items() if lib.paygo_simd_available(number)]
-
-
-def chosen_simd() -> str:
-    """The path that is taken: what PAYGO_SIMD names, or the best. Raises PaygoError when it names none we have."""
-    available = available_simd()
-    forced = os.environ.get("PAYGO_SIMD")
-    if not forced:
-        return available[-1]
-    if forced not in available:
-        raise PaygoError(f"PAYGO_SIMD names {forced!r}", f"this machine has {', '.join(available)}")
-    return forced
 
 
 def generate_tokens(

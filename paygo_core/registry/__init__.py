@@ -2,13 +2,13 @@
 
 from paygo_core.registry.issuing import find_count, next_sync, next_token, next_tokens
 from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
+from paygo_core.registry.spending import Order, Refused
 from paygo_core.registry.store import (
     Conflict,
     ImportResult,
+    IssuedBatch,
     IssuedToken,
     Note,
-    Order,
-    Refused,
     RegisteredDevice,
     Registry,
 )
@@ -21,6 +21,7 @@ __all__ = [
     "Conflict",
     "ImportResult",
     "IssueReason",
+    "IssuedBatch",
     "IssuedToken",
     "Note",
     "NoteKind",

@@ -28,7 +28,13 @@ def open_engine(place: str | os.PathLike[str], create: bool = True, busy_seconds
     url = _server_of(place)
     if url is not None:
         options = {"connect_timeout": max(2, round(busy_seconds)), "options": f"-c lock_timeout={round(busy_seconds)}s"}
-        server = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=options)
+        server = create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",  # rows are locked before they are read; a stricter one would give up
+            connect_args=options,
+        )
         _forget_in_children(server)
         return url.set(drivername="postgresql").render_as_string(hide_password=True), server
     path = _path_of(place)
@@ -95,6 +101,7 @@ def _configure(connection: Any, _record: object) -> None:
     # journal is gone, without which a committed count comes undone (sqlite.org/pragma.html#pragma_synchronous).
     connection.execute("PRAGMA synchronous=EXTRA")
     connection.execute("PRAGMA secure_delete=ON")  # no old key stays in a freed page
+    connection.execute("PRAGMA cache_size=-16384")  # KiB: a set of orders fits
 
 
 def _begin(connection: Connection) -> None:

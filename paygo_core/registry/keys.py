@@ -84,7 +84,7 @@ class KeyBox:
         if stored_as == SEALED and blob is not None and self._cipher is not None:
             try:
                 return self._cipher.decrypt(blob[:NONCE_BYTES], blob[NONCE_BYTES:], serial.encode("utf-8"))
-            except InvalidTag:
+            except (InvalidTag, ValueError):
                 raise PaygoError(
                     f"the key of {serial} is damaged, or was another device's", "restore the registry from a copy"
                 ) from None

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from paygo_core.errors import PaygoError
 from paygo_core.registry.schema import Base
 
-NEWEST = "0002"
+NEWEST = "0003"
 _BEFORE_ALEMBIC = {"1": "0001"}
 """Registries that recorded their version themselves."""
 
@@ -35,8 +35,8 @@ def schema_version(connection: Connection, place: str) -> str | None:
     return found
 
 
-def bring_up_to_date(connection: Connection, found: str | None) -> None:
-    """Runs what lies between `found` and the newest version."""
+def bring_up_to_date(connection: Connection, found: str | None, version: str = NEWEST) -> None:
+    """Runs what lies between `found` and `version`."""
     from alembic import command
     from alembic.config import Config
 
@@ -45,4 +45,4 @@ def bring_up_to_date(connection: Connection, found: str | None) -> None:
     config.attributes.update(connection=connection, metadata=Base.metadata)
     if found is not None and "alembic_version" not in inspect(connection).get_table_names():
         command.stamp(config, found)
-    command.upgrade(config, NEWEST)
+    command.upgrade(config, version)

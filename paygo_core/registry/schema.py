@@ -123,19 +123,20 @@ class DeviceRow(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
-    def device(self, keys: KeyBox) -> Device:
-        """The row as the rest of the package knows it. Raises PaygoError when it has no key that can be read."""
-        config = DeviceConfig(
-            keys.unseal(self.serial, self.key_format, self.key_blob),
-            self.starting_code,
-            self.time_divider,
-            self.restricted_digit_set,
-            self.max_jump,
-            self.max_sync_jump,
-            self.older_window,
-            self.max_count,
-        )
-        return Device(self.serial, config, self.count, self.hardware_model, self.version, self.test_code)
+
+def device_of(row: Any, keys: KeyBox) -> Device:
+    """A row of devices as the rest of the package knows it. Raises PaygoError when it has no key that can be read."""
+    config = DeviceConfig(
+        keys.unseal(row.serial, row.key_format, row.key_blob),
+        row.starting_code,
+        row.time_divider,
+        bool(row.restricted_digit_set),
+        row.max_jump,
+        row.max_sync_jump,
+        row.older_window,
+        row.max_count,
+    )
+    return Device(row.serial, config, row.count, row.hardware_model, row.version, row.test_code)
 
 
 def new_device_values(device: Device, keys: KeyBox) -> dict[str, Any]:
@@ -163,6 +164,22 @@ def new_device_values(device: Device, keys: KeyBox) -> dict[str, Any]:
     }
 
 
+class IssueRow(Base):
+    """Why, by whom and when tokens were issued: one token, those of one order, or those of many devices at once.
+
+    reference: the caller's name for an order; an order with the same one is the same order, and gets the same tokens.
+    """
+
+    __tablename__ = "issues"
+    __table_args__ = (_one_of("reason", ISSUE_REASONS),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    issued_by: Mapped[str]
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reference: Mapped[str | None] = mapped_column(unique=True)
+
+
 class TokenRow(Base):
     """A token that was handed out, or may have been: its count is spent."""
 
@@ -172,7 +189,6 @@ class TokenRow(Base):
         _between("count", 1, LARGEST_COUNT),
         _between("token_type", 1, 4),
         _between("value", 0, LARGEST_EXTENDED_VALUE),
-        _one_of("reason", ISSUE_REASONS),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -182,9 +198,7 @@ class TokenRow(Base):
     value: Mapped[int]
     extended: Mapped[bool]
     digits: Mapped[str]
-    reason: Mapped[str]
-    issued_by: Mapped[str]
-    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"))
 
 
 class NoteRow(Base):

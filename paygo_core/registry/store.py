@@ -10,15 +10,17 @@ import difflib
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.engine import Engine
+from sqlalchemy import insert, select
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from paygo_core._version import __version__
@@ -27,20 +29,34 @@ from paygo_core.errors import PaygoError
 from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_sync, next_token, next_tokens
 from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
-from paygo_core.registry.life import check_change, check_in_use, state_after
+from paygo_core.registry.life import check_change, check_in_use
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
-    ISSUE_REASONS,
     NOTE_KINDS,
     DeviceRow,
     IssueReason,
+    IssueRow,
     MetaRow,
     NoteKind,
     NoteRow,
     State,
     TokenRow,
+    device_of,
     new_device_values,
     utc_now,
+)
+from paygo_core.registry.spending import (
+    ENCRYPTION,
+    Order,
+    Refused,
+    Spent,
+    checked_reason,
+    checked_reference,
+    find,
+    recorded,
+    spend,
+    spend_alike,
+    spend_many,
 )
 from paygo_core.registry.trouble import explained
 from paygo_core.tokens import LARGEST_STARTING_CODE, Days, DeviceConfig, Token, TokenType, checked_int
@@ -48,7 +64,9 @@ from paygo_core.tokens import LARGEST_STARTING_CODE, Days, DeviceConfig, Token, 
 _PAGE = 500
 LARGEST_BATCH = 100_000
 """Devices that are made at once, at most."""
-_ENCRYPTION = "encryption"
+_SET = 5000
+"""Orders of one transaction."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -83,34 +101,33 @@ class Note:
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """A token with when, why and by whom it was issued. issued_at is aware UTC."""
+    """A token with when, why, by whom and for which order it was issued. issued_at is aware UTC."""
 
     token: Token
     extended: bool
     reason: IssueReason
     issued_by: str
     issued_at: datetime
+    reference: str = ""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a device is to get: value in raw units, or days. tokens: those that were issued, to be entered in order."""
+class IssuedBatch:
+    """What many devices got, one entry each in the order given. digits: empty where there is no token or several.
 
-    serial: str
-    token_type: TokenType = TokenType.ADD_TIME
-    value: int | None = None
-    days: Days | None = None
-    reason: IssueReason = "payment"
-    tokens: tuple[Token, ...] = ()
+    several: those that got more than one token, or whose state changed, by their places. refused: by their places.
+    """
 
+    serials: Sequence[str]
+    digits: list[str]
+    counts: list[int]
+    several: dict[int, list[Token]]
+    refused: dict[int, Refused]
 
-@dataclass(frozen=True)
-class Refused:
-    """An order for which nothing was issued: what is wrong, and what would be right."""
-
-    order: Order
-    cause: str
-    hint: str
+    def __iter__(self) -> Iterator[tuple[str, list[str]]]:
+        """Each serial with the digits of its tokens, in the order in which they are to be entered."""
+        for at, (serial, digits) in enumerate(zip(self.serials, self.digits, strict=True)):
+            yield serial, [digits] if digits else [token.digits for token in self.several.get(at, ())]
 
 
 @dataclass(frozen=True)
@@ -190,12 +207,16 @@ class Registry:
 
     @contextmanager
     def _transaction(self, write: bool = False) -> Iterator[Session]:
-        if write and self._ready and callable(self._passphrase):  # nobody shall wait for a lock while somebody types
-            with self._transaction() as session:
-                self._keys(session)
+        self._ask_first(write)
         engine = self._writing if write else self._engine
         with explained(self._path), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def _ask_first(self, write: bool) -> None:
+        """Nobody shall wait for a lock while somebody types a passphrase."""
+        if write and self._ready and callable(self._passphrase):
+            with self._transaction() as session:
+                self._keys(session)
 
     def _ensure_schema(self, create: bool) -> None:
         with self._transaction() as session:
@@ -212,13 +233,17 @@ class Registry:
             if found is None:
                 session.add(MetaRow(name="made_by", value=f"paygo {__version__}"))
                 if isinstance(self._passphrase, str):
-                    session.add(MetaRow(name=_ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
+                    session.add(MetaRow(name=ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
         keep_log(self._engine)
 
     def _keys(self, session: Session) -> KeyBox:
         """How keys are read and written now: another process may have changed it since the last transaction."""
-        row = session.get(MetaRow, _ENCRYPTION)
-        parameters = "" if row is None else row.value
+        row = session.get(MetaRow, ENCRYPTION)
+        return self._box_for("" if row is None else row.value)
+
+    def _box_for(self, parameters: str) -> KeyBox:
+        if parameters == self._box.parameters:
+            return self._box
         with self._opening:
             if parameters != self._box.parameters:
                 if parameters:
@@ -230,7 +255,7 @@ class Registry:
     def encrypted(self) -> bool:
         """Whether the keys are encrypted at rest."""
         with self._transaction() as session:
-            return session.get(MetaRow, _ENCRYPTION) is not None
+            return session.get(MetaRow, ENCRYPTION) is not None
 
     def change_passphrase(self, new: str | None) -> int:
         """Encrypts every key anew, under another passphrase, or stores them plain when `new` is None.
@@ -256,12 +281,12 @@ class Registry:
                         changed += 1
                 session.flush()
                 session.expunge_all()
-            row = session.get(MetaRow, _ENCRYPTION)
+            row = session.get(MetaRow, ENCRYPTION)
             if row is not None:
                 session.delete(row)
                 session.flush()
             if box.parameters:
-                session.add(MetaRow(name=_ENCRYPTION, value=box.parameters))
+                session.add(MetaRow(name=ENCRYPTION, value=box.parameters))
         with self._opening:
             self._passphrase, self._box = new, box
         with explained(self._path):
@@ -361,7 +386,7 @@ class Registry:
                 session.add(_state_note(row, was, "", noted_by))
             text = f"a new key after count {row.count}; tokens up to it work no more"
             session.add(NoteRow(device_id=row.id, kind="rekey", text=text, noted_by=noted_by, noted_at=utc_now()))
-            return row.device(keys)
+            return device_of(row, keys)
 
     def swap(self, old: str, new: str, days: Days, *, issued_by: str = "") -> tuple[Token, list[Token]]:
         """Moves what is left of a unit's credit to another unit, on the record of both, in one transaction.
@@ -378,10 +403,11 @@ class Registry:
             for row in rows.values():
                 check_in_use(row.serial, row.state)
             keys = self._keys(session)
-            lock = next_tokens(rows[old].device(keys), TokenType.SET_TIME, value=0)
-            moved = next_tokens(rows[new].device(keys), TokenType.SET_TIME, days=days)
-            _record(session, rows[old], lock, "manual", issued_by)
-            _record(session, rows[new], moved, "manual", issued_by)
+            lock = next_tokens(device_of(rows[old], keys), TokenType.SET_TIME, value=0)
+            moved = next_tokens(device_of(rows[new], keys), TokenType.SET_TIME, days=days)
+            for serial, tokens in ((old, lock), (new, moved)):
+                spend(session.connection(), rows[serial], tokens, "manual", issued_by)
+                session.refresh(rows[serial])
             if rows[old].state != "repair":
                 was, rows[old].state = rows[old].state, "repair"
                 session.add(_state_note(rows[old], was, "", issued_by))
@@ -416,7 +442,7 @@ class Registry:
     def device(self, serial: str) -> Device:
         """The device with its key and present count. Raises PaygoError, with the nearest serial, when there is none."""
         with self._transaction() as session:
-            return _row(session, serial).device(self._keys(session))
+            return device_of(_row(session, serial), self._keys(session))
 
     def entry(self, serial: str) -> RegisteredDevice:
         """What is known of a device but for its key. Raises as `device`; needs no passphrase."""
@@ -430,7 +456,7 @@ class Registry:
                 keys = self._keys(session)
             for row in page:
                 if row.key_format != NO_KEY:
-                    yield row.device(keys)
+                    yield device_of(row, keys)
 
     def entries(self) -> Iterator[RegisteredDevice]:
         """All devices by serial, without keys; needs no passphrase."""
@@ -478,23 +504,22 @@ class Registry:
         extended: bool = False,
         reason: IssueReason = "payment",
         issued_by: str = "",
+        reference: str = "",
         dry_run: bool = False,
     ) -> Token:
         """The device's next token. Its count is spent, on the disk, before the token is returned.
 
         value: raw units, or days (T7), for ADD_TIME and SET_TIME; the collision rule is kept (T18). issued_by: who.
-        dry_run: only what the token would be; the next caller gets the same one. Raises PaygoError for anything out
-        of range and when no count is left (T10).
+        reference: the caller's name for the order, such as a payment's number: asked again with the same one, the same
+        token comes back and no count is spent. dry_run: only what the token would be; the next caller gets the same
+        one. Raises PaygoError for anything out of range, when no count is left (T10), for a retired device, and for a
+        reference under which something else was issued.
         """
-        tokens = self._issue(
+        return self._issue(
             serial,
             lambda device: [next_token(device, token_type, value=value, days=days, extended=extended)],
-            reason,
-            issued_by,
-            dry_run,
-            extended,
-        )
-        return tokens[0]
+            _Why(token_type, value, days, reason, issued_by, reference, dry_run, extended),
+        )[0]
 
     def issue_time(
         self,
@@ -505,15 +530,14 @@ class Registry:
         days: Days | None = None,
         reason: IssueReason = "payment",
         issued_by: str = "",
+        reference: str = "",
         dry_run: bool = False,
     ) -> list[Token]:
         """The same for any number of units: above 995 several tokens, recorded together, to be entered in order."""
         return self._issue(
             serial,
             lambda device: next_tokens(device, token_type, value=value, days=days),
-            reason,
-            issued_by,
-            dry_run,
+            _Why(token_type, value, days, reason, issued_by, reference, dry_run),
         )
 
     def issue_sync(
@@ -523,79 +547,105 @@ class Registry:
         behind: bool = False,
         reason: IssueReason = "manual",
         issued_by: str = "",
+        reference: str = "",
         dry_run: bool = False,
     ) -> Token:
         """A COUNTER_SYNC; `behind`: the registry may be behind the unit, so that it goes 98 counts ahead (T19)."""
-        return self._issue(serial, lambda device: [next_sync(device, behind)], reason, issued_by, dry_run)[0]
+        return self._issue(
+            serial,
+            lambda device: [next_sync(device, behind)],
+            _Why(TokenType.COUNTER_SYNC, None, None, reason, issued_by, reference, dry_run),
+        )[0]
 
-    def _issue(
-        self,
-        serial: str,
-        make: Callable[[Device], list[Token]],
-        reason: IssueReason,
-        issued_by: str,
-        dry_run: bool,
-        extended: bool = False,
-    ) -> list[Token]:
-        if reason not in ISSUE_REASONS:
-            raise PaygoError(f"{reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
-        _checked_text("issued by", issued_by)
-        with self._transaction(write=not dry_run) as session:
-            row = _row(session, serial, lock=not dry_run)
+    def _issue(self, serial: str, make: Callable[[Device], list[Token]], why: _Why) -> list[Token]:
+        checked_reason(why.reason)
+        checked_reference(why.reference)
+        _checked_text("issued by", why.issued_by)
+
+        def work(connection: Connection) -> list[Token]:
+            row = find(connection, serial, lock=not why.dry_run) if _is_sane(serial) else None
+            if row is None:
+                raise _unknown(connection, serial)
+            if why.reference:
+                known = recorded(connection, row, why.reference, why.token_type, why.value, why.days)
+                if known:
+                    return known
             check_in_use(serial, row.state)
-            tokens = make(row.device(self._keys(session)))
-            if not dry_run:
-                _record(session, row, tokens, reason, issued_by, extended)
-        return tokens
+            tokens = make(device_of(row, self._box_for(row.encryption or "")))
+            if not why.dry_run:
+                facts = (why.reason, why.issued_by)
+                spend(connection, row, tokens, *facts, reference=why.reference, extended=why.extended)
+            return tokens
+
+        return self._carry_out(work, write=not why.dry_run)
 
     def issue_many(self, orders: Iterable[Order], *, issued_by: str = "") -> Iterator[Order | Refused]:
         """Issues the tokens of many orders; each comes back with its tokens, or refused, in the order given.
 
-        500 orders are one transaction, on the disk before the first of them comes back: a crash wastes the counts of
-        500 orders at most, and spends none twice. An order that is refused changes nothing.
+        5000 orders are one transaction, on the disk before the first of them comes back: a crash wastes the counts of
+        5000 orders at most, and spends none twice. Orders with a reference waste none: given again, they come back
+        with the same tokens. An order that is refused changes nothing.
         """
         _checked_text("issued by", issued_by)
         remaining = iter(orders)
-        while chunk := list(islice(remaining, _PAGE)):
-            yield from self._issue_chunk(chunk, issued_by)
+        while chunk := list(islice(remaining, _SET)):
+            spent = self._spend(partial(spend_many, orders=chunk, issued_by=issued_by))
+            for at, order in enumerate(chunk):
+                if at in spent.errors:
+                    yield Refused(order, spent.errors[at].cause, spent.errors[at].hint)
+                elif at in spent.several:
+                    yield replace(order, tokens=tuple(spent.several[at]))
+                else:
+                    token = Token(spent.digits[at], spent.counts[at], order.token_type, spent.units[at])
+                    yield replace(order, tokens=(token,))
 
-    def _issue_chunk(self, orders: list[Order], issued_by: str) -> list[Order | Refused]:
-        answers: list[Order | Refused] = []
-        spent: list[dict[str, Any]] = []
-        now = utc_now()
-        with self._transaction(write=True) as session:
-            serials = sorted({order.serial for order in orders})
-            query = select(DeviceRow).where(DeviceRow.serial.in_(serials)).order_by(DeviceRow.serial).with_for_update()
-            keys = self._keys(session)
-            rows = {row.serial: row for row in session.scalars(query)}
-            devices: dict[str, Device] = {}
-            for order in orders:
-                try:
-                    row = rows.get(order.serial)
-                    if row is None:
-                        _row(session, order.serial)  # raises, with the nearest serial
-                    assert row is not None
-                    check_in_use(row.serial, row.state)
-                    if order.serial not in devices:
-                        devices[order.serial] = row.device(keys)
-                    if order.reason not in ISSUE_REASONS:
-                        raise PaygoError(f"{order.reason!r} is not a reason", f"reasons are {', '.join(ISSUE_REASONS)}")
-                    tokens = next_tokens(devices[order.serial], order.token_type, value=order.value, days=order.days)
-                except PaygoError as error:
-                    answers.append(Refused(order, error.cause, error.hint))
-                    continue
-                devices[order.serial] = replace(devices[order.serial], count=tokens[-1].count)
-                for token in tokens:
-                    _follow_token(session, row, token, order.reason, issued_by)
-                answers.append(replace(order, tokens=tuple(tokens)))
-                spent += (_token_values(row.id, token, order.reason, issued_by, now) for token in tokens)
-            if spent:
-                session.execute(insert(TokenRow), spent)
-                changed = [
-                    {"id": rows[s].id, "count": device.count, "updated_at": now} for s, device in devices.items()
-                ]
-                session.execute(update(DeviceRow), changed)
-        return answers
+    def issue_batch(
+        self,
+        serials: Sequence[str],
+        token_type: TokenType = TokenType.ADD_TIME,
+        *,
+        value: int | None = None,
+        days: Days | None = None,
+        reason: IssueReason = "payment",
+        issued_by: str = "",
+    ) -> IssuedBatch:
+        """Issues the same for many devices, the fastest way that there is: as `issue_time` for each, in their order.
+
+        5000 devices are one transaction, and all is on the disk when it returns. A device that is refused changes
+        nothing. Raises PaygoError for a reason that there is not.
+        """
+        checked_reason(reason)
+        _checked_text("issued by", issued_by)
+        order = Order("", token_type, value, days, reason)
+        result = IssuedBatch(serials, [], [], {}, {})
+        for start in range(0, len(serials), _SET):
+            part = serials[start : start + _SET]
+            spent = self._spend(partial(spend_alike, serials=part, order=order, issued_by=issued_by))
+            result.digits.extend(spent.digits)
+            result.counts.extend(spent.counts)
+            result.several.update((start + at, tokens) for at, tokens in spent.several.items())
+            for at, error in spent.errors.items():
+                result.refused[start + at] = Refused(replace(order, serial=part[at]), error.cause, error.hint)
+        return result
+
+    def _spend(self, work: Callable[[Connection, KeyBox], Spent]) -> Spent:
+        def with_keys(connection: Connection) -> Spent:
+            parameters = connection.scalar(select(MetaRow.value).where(MetaRow.name == ENCRYPTION))
+            return work(connection, self._box_for(parameters or ""))
+
+        return self._carry_out(with_keys, write=True)
+
+    def _carry_out(self, work: Callable[[Connection], Result], write: bool) -> Result:
+        """One transaction without the ORM, which costs more than the sync."""
+        self._ask_first(write)
+        engine = self._writing if write else self._engine
+        with explained(self._path):
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except IntegrityError:  # on a server somebody took our reference meanwhile: now it is found
+                with engine.begin() as connection:
+                    return work(connection)
 
     def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
         """Takes note that a unit's last count is `count`: ours goes up to it, never down. Returns whether it did.
@@ -632,76 +682,59 @@ class Registry:
     def tokens(self, serial: str) -> list[IssuedToken]:
         """The tokens issued for a device, by count. Raises PaygoError when there is no such device."""
         with self._transaction() as session:
-            query = select(TokenRow).where(TokenRow.device_id == _row(session, serial).id).order_by(TokenRow.count)
-            return [_issued(row) for row in session.scalars(query)]
+            query = select(TokenRow, IssueRow).join(IssueRow, IssueRow.id == TokenRow.issue_id)
+            query = query.where(TokenRow.device_id == _row(session, serial).id).order_by(TokenRow.count)
+            return [_issued(row, issue) for row, issue in session.execute(query)]
+
+
+@dataclass(frozen=True)
+class _Why:
+    """What is asked for, and for what reason."""
+
+    token_type: TokenType
+    value: int | None
+    days: Days | None
+    reason: IssueReason
+    issued_by: str
+    reference: str
+    dry_run: bool
+    extended: bool = False
+
+
+def _is_sane(serial: str) -> bool:
+    return len(serial) <= 64 and serial.isprintable()
 
 
 def _row(session: Session, serial: str, lock: bool = False) -> DeviceRow:
     """The row of a device. lock: against other writers, where they do not wait for each other anyway."""
-    sane = len(serial) <= 64 and serial.isprintable()
     query = select(DeviceRow).where(DeviceRow.serial == serial)
-    row = session.scalars(query.with_for_update() if lock else query).first() if sane else None
+    row = session.scalars(query.with_for_update() if lock else query).first() if _is_sane(serial) else None
     if row is None:
-        nearest = _nearest(session, serial) if sane else None
-        hint = f"did you mean {nearest}?" if nearest else "list the devices to see the serials"
-        raise PaygoError(f"the registry has no device {serial[:64]!r}", hint)
+        raise _unknown(session.connection(), serial)
     return row
 
 
-def _nearest(session: Session, serial: str) -> str | None:
+def _unknown(connection: Connection, serial: str) -> PaygoError:
+    nearest = _nearest(connection, serial) if _is_sane(serial) else None
+    hint = f"did you mean {nearest}?" if nearest else "list the devices to see the serials"
+    return PaygoError(f"the registry has no device {serial[:64]!r}", hint)
+
+
+def _nearest(connection: Connection, serial: str) -> str | None:
     """The serial most like this one among its neighbours in the alphabet, and so among all in a small registry."""
     column = DeviceRow.serial
     folded: dict[str, str] = {}
     for typed in {serial, serial.upper()}:
         above = select(column).where(column >= typed).order_by(column).limit(_PAGE)
         below = select(column).where(column < typed).order_by(column.desc()).limit(_PAGE)
-        folded |= {found.casefold(): found for query in (above, below) for found in session.scalars(query)}
+        folded |= {found.casefold(): found for query in (above, below) for found in connection.scalars(query)}
     matches = difflib.get_close_matches(serial.casefold(), folded, n=1, cutoff=0.8)
     return folded[matches[0]] if matches else None
-
-
-def _record(
-    session: Session,
-    row: DeviceRow,
-    tokens: list[Token],
-    reason: IssueReason,
-    issued_by: str,
-    extended: bool = False,
-) -> None:
-    """Spends the counts of tokens."""
-    row.count, row.updated_at = tokens[-1].count, utc_now()
-    values = [_token_values(row.id, token, reason, issued_by, row.updated_at, extended) for token in tokens]
-    session.execute(insert(TokenRow), values)
-    for token in tokens:
-        _follow_token(session, row, token, reason, issued_by)
-
-
-def _follow_token(session: Session, row: DeviceRow, token: Token, reason: str, issued_by: str) -> None:
-    """The device's state once a token was issued for it, with a note when that is another one."""
-    old, row.state = row.state, state_after(row.state, token, reason)
-    if row.state != old:
-        session.add(_state_note(row, old, f"a token {token.token_type.name} at count {token.count}", issued_by))
 
 
 def _state_note(row: DeviceRow, old: str, why: str, noted_by: str) -> NoteRow:
     text = f"{old} became {row.state}" + (f": {why}" if why else "")
     return NoteRow(device_id=row.id, kind="state", text=text, noted_by=noted_by, noted_at=utc_now())
-
-
-def _token_values(
-    device_id: int, token: Token, reason: str, issued_by: str, issued_at: datetime, extended: bool = False
-) -> dict[str, Any]:
-    return {
-        "device_id": device_id,
-        "count": token.count,
-        "token_type": int(token.token_type),
-        "value": token.value,
-        "extended": extended,
-        "digits": token.digits,
-        "reason": reason,
-        "issued_by": issued_by,
-        "issued_at": issued_at,
-    }
 
 
 def _random_config(time_divider: int, restricted_digit_set: bool) -> DeviceConfig:
@@ -740,13 +773,13 @@ def _entry(row: DeviceRow) -> RegisteredDevice:
 
 
 def _device_of(row: DeviceRow, keys: KeyBox) -> Device | None:
-    return None if row.key_format == NO_KEY else row.device(keys)
+    return None if row.key_format == NO_KEY else device_of(row, keys)
 
 
-def _issued(row: TokenRow) -> IssuedToken:
+def _issued(row: TokenRow, issue: IssueRow) -> IssuedToken:
     token = Token(row.digits, row.count, TokenType(row.token_type), row.value)
-    reason: Any = row.reason  # CHECKed by the database
-    return IssuedToken(token, row.extended, reason, row.issued_by, row.issued_at)
+    reason: Any = issue.reason  # CHECKed by the database
+    return IssuedToken(token, row.extended, reason, issue.issued_by, issue.issued_at, issue.reference or "")
 
 
 def _differences(old: Device, new: Device) -> tuple[str, ...]:

@@ -346,7 +346,7 @@ class TestTheFile:
             "UPDATE devices SET count = -1", "UPDATE devices SET count = 65536", "UPDATE devices SET max_count = 65536",
             "UPDATE devices SET state = 'lost'", "UPDATE devices SET starting_code = 0",
             "UPDATE devices SET time_divider = 256", "UPDATE devices SET key_blob = x'00'",
-            "UPDATE devices SET key_blob = NULL", "UPDATE tokens SET reason = 'gift'", "UPDATE tokens SET count = 0",
+            "UPDATE devices SET key_blob = NULL", "UPDATE issues SET reason = 'gift'", "UPDATE tokens SET count = 0",
             "UPDATE tokens SET count = 2", "UPDATE tokens SET token_type = 10",
         ],
     )  # fmt: skip
@@ -404,7 +404,7 @@ class TestTheFile:
 
     def test_a_newer_registry_is_left_to_newer_programs(self, registry, path):
         sql(path, "UPDATE alembic_version SET version_num = '9999'")
-        with pytest.raises(PaygoError, match="schema version 9999, this program knows 0002"):
+        with pytest.raises(PaygoError, match="schema version 9999, this program knows 0003"):
             Registry.open(path)
 
     def test_a_key_in_another_format_is_left_to_newer_programs(self, registry, path):

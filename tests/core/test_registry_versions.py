@@ -3,32 +3,64 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import insert, text
 
-from paygo_core import DeviceConfig, TokenType
+from paygo_core import DeviceConfig, Token, TokenType, generate_token
 from paygo_core.device import Device
 from paygo_core.registry import Registry
-from paygo_core.registry.engine import open_engine
-from paygo_core.registry.migrate import NEWEST
-from paygo_core.registry.schema import Base
+from paygo_core.registry.engine import open_engine, writing
+from paygo_core.registry.keys import KeyBox
+from paygo_core.registry.migrate import NEWEST, bring_up_to_date
+from paygo_core.registry.schema import Base, DeviceRow, new_device_values
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
 DEVICE = Device("SLT1", DeviceConfig(KEY, 123456789), 1, "Model", "1.0", "")
 
 
-def as_before_alembic(path: Path) -> None:
-    """What the first release wrote: no notes, and its own record of the version."""
+def at_version(path: Path, version: str, *issued: Token) -> None:
+    """A registry as a program of that schema wrote it, with DEVICE and its tokens."""
+    path.touch(0o600)
+    _, engine = open_engine(path)
+    with writing(engine).begin() as connection:
+        bring_up_to_date(connection, None, version)
+        values = new_device_values(DEVICE, KeyBox())
+        values["count"] = issued[-1].count if issued else DEVICE.count
+        connection.execute(insert(DeviceRow), values)
+        for token in issued:
+            connection.execute(
+                text(
+                    "INSERT INTO tokens (device_id, count, token_type, value, extended, digits, reason, issued_by,"
+                    " issued_at) VALUES (1, :count, :kind, :value, 0, :digits, 'bonus', 'amina', :at)"
+                ),
+                {
+                    "count": token.count,
+                    "kind": int(token.token_type),
+                    "value": token.value,
+                    "digits": token.digits,
+                    "at": "2026-01-02 03:04:05.000000",
+                },
+            )
+    engine.dispose()
+
+
+def as_before_alembic(path: Path, *issued: Token) -> None:
+    """What the first release wrote: its own record of the version."""
+    at_version(path, "0001", *issued)
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute("DROP TABLE notes")
         connection.execute("DROP TABLE alembic_version")
         connection.execute("DELETE FROM registry_meta")
         connection.execute("INSERT INTO registry_meta VALUES ('schema_version', '1')")
     connection.close()
+
+
+ISSUED = (generate_token(DEVICE.config, 1, 7), generate_token(DEVICE.config, 2, 0, TokenType.SET_TIME))
 
 
 def test_the_migrations_lead_to_the_tables_that_the_program_uses(tmp_path):
@@ -41,24 +73,31 @@ def test_the_migrations_lead_to_the_tables_that_the_program_uses(tmp_path):
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_a_first_registry_comes_along_with_devices_counts_and_tokens(tmp_path):
+@pytest.mark.parametrize("make", [as_before_alembic, lambda path, *issued: at_version(path, "0002", *issued)])
+def test_an_older_registry_comes_along_with_devices_counts_and_tokens(tmp_path, make):
     path = tmp_path / "paygo.db"
-    with Registry.open(path) as registry:
-        registry.add(DEVICE)
-        issued = [registry.issue("SLT1", days=7), registry.issue("SLT1", TokenType.SET_TIME, days=0)]
-    as_before_alembic(path)
+    make(path, *ISSUED)
     with Registry.open(path, create=False) as registry:
-        assert registry.device("SLT1").count == issued[-1].count
-        assert [one.token for one in registry.tokens("SLT1")] == issued
+        assert registry.device("SLT1").count == ISSUED[-1].count
+        recorded = registry.tokens("SLT1")
+        assert [one.token for one in recorded] == list(ISSUED)
+        when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+        assert {(one.reason, one.issued_by, one.issued_at, one.reference) for one in recorded} == {
+            ("bonus", "amina", when, "")
+        }
+        assert registry.issue("SLT1", days=1).count == ISSUED[-1].count + 1
         registry.add_note("SLT1", "came along")
     with Registry.open(path) as again:
         assert [note.text for note in again.notes("SLT1")] == ["came along"]
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    with pytest.raises(sqlite3.IntegrityError, match="ck_tokens_count"):
+        connection.execute("INSERT INTO tokens VALUES (9, 1, 0, 1, 1, FALSE, '1', 1)")
+    connection.close()
 
 
 def test_a_migration_that_fails_leaves_the_old_registry(tmp_path, monkeypatch):
     path = tmp_path / "paygo.db"
-    with Registry.open(path) as registry:
-        registry.add(DEVICE)
     as_before_alembic(path)
     before = sqlite3.connect(path).execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
     monkeypatch.setattr("alembic.op.create_index", lambda *_: 1 / 0)
