@@ -7,7 +7,7 @@ import pytest
 
 from paygo_core import generate_tokens
 from paygo_core._native import ffi, lib
-from paygo_core.batch import available_simd
+from paygo_core.simd import available_simd
 
 JOBS = 16_384
 STEPS = 1000

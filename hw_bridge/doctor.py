@@ -105,12 +105,9 @@ def versions() -> Iterator[Finding]:
             "pip install --force-reinstall paygo-solar, with gcc and Python's headers where there is no wheel",
         )
         return
-    try:
-        from paygo_core.batch import chosen_simd
-    except ModuleNotFoundError:
-        yield Finding("version", "C core", OK, "loads")
-    else:
-        yield Finding("version", "C core", OK, f"loads, batches run with {chosen_simd()}")
+    from paygo_core.simd import chosen_simd
+
+    yield Finding("version", "C core", OK, f"loads, batches run with {chosen_simd()}")
 
 
 def local_port(port: str, wanted: bool) -> Finding:

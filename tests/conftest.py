@@ -19,7 +19,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_report_header() -> str:
-    from paygo_core.batch import SIMD, available_simd
+    from paygo_core.simd import SIMD, available_simd
 
     paths = available_simd()
     missing = [name for name in SIMD if name not in paths]

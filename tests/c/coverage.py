@@ -18,7 +18,7 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
-from paygo_core.batch import available_simd
+from paygo_core.simd import available_simd
 from paygo_core.toml import loads
 
 ROOT = Path(__file__).parents[2]

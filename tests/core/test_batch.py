@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from paygo_core import DeviceConfig, PaygoError, TokenType, generate_token, generate_tokens
-from paygo_core.batch import SIMD, available_simd, chosen_simd
+from paygo_core.simd import SIMD, available_simd, chosen_simd
 
 PATHS = available_simd()
 

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from paygo_core import DeviceConfig, PaygoError, TokenType
-from paygo_core.batch import available_simd, checked_tokens
+from paygo_core.batch import checked_tokens
 from paygo_core.device_list import GENERATOR_HEADER, TEMPLATE_HEADER, read_device_list
 from paygo_core.registry.issuing import next_token
+from paygo_core.simd import available_simd
 from paygo_core.token_batch import HEADER, issue_list
 from paygo_core.token_rows import BLOCK, Order
 from paygo_core.tokens import collides, token_at
