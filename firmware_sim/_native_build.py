@@ -32,6 +32,7 @@ typedef struct {
     int32_t panel_ma;
     int32_t load_ma;
     int32_t temperature_dc;
+    uint32_t rtc_s;
     char key;
     bool write_done;
     const char *rx;
@@ -48,6 +49,7 @@ typedef struct {
     uint16_t tx_length;
     char tx[...];
     uint32_t wire_due_ms;
+    uint32_t world_due_ms;
     paygo_write write;
 } paygo_outputs;
 typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved live; ...; } paygo_firmware;

@@ -194,3 +194,4 @@ def _put_measured(inputs: object, measured: Measured) -> None:
     inputs.panel_ma = round(measured.panel_a * 1000)  # type: ignore[attr-defined]
     inputs.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
     inputs.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
+    inputs.rtc_s = measured.rtc_s  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-/* The console's commands and replies (rules H8 to H21). No reply holds the key. */
+/* The console's commands and replies (rules H8 to H22). No reply holds the key. */
 #ifndef PAYGO_COMMANDS_H
 #define PAYGO_COMMANDS_H
 

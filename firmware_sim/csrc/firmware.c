@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-/* Over-voltage: flooded lead-acid, charging limit and disconnect of EPEVER-style tables. */
-static const paygo_limit overvoltage_limit = {16000, 15000, 1000, 30000};
-/* Low-voltage disconnect and reconnect of the same tables. */
-static const paygo_limit undervoltage_limit = {11100, 12600, 5000, 60000};
-/* The panel stays off after an over-voltage until the battery would be charged again (boost reconnect). */
-static const paygo_limit charge_stop_limit = {16000, 13200, 1000, 60000};
+/* Limits of EPEVER-style tables: charging limit, low-voltage disconnect and reconnect, boost reconnect. */
+const paygo_limits paygo_standard_limits = {
+    {16000, 15000, 1000, 30000},
+    {11100, 12600, 5000, 60000},
+    {16000, 13200, 1000, 60000},
+};
 
 /* The clock is stored before it comes this close to the time at which the stored state would wake up. */
 #define SAVE_MARGIN_S 30U
@@ -22,6 +22,7 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *contex
 {
     memset(firmware, 0, sizeof *firmware);
     firmware->first_boot = first_boot;
+    firmware->limits = &paygo_standard_limits;
     firmware->storage =
         paygo_storage_read(read, context, &firmware->factory, &firmware->live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
@@ -32,6 +33,8 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *contex
     firmware->overvoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_OVERVOLTAGE);
     firmware->charge_stop.active = firmware->overvoltage.active;
     firmware->undervoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_UNDERVOLTAGE);
+    firmware->witness.tampered = was_raised(&firmware->live, PAYGO_ALERT_CLOCK_TAMPER);
+    firmware->witness.last_s = firmware->live.rtc_s;
 }
 
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
@@ -43,6 +46,8 @@ bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
         return firmware->undervoltage.active;
     case PAYGO_ALERT_STORAGE_FAULT:
         return firmware->storage == PAYGO_STORAGE_CORRUPT;
+    case PAYGO_ALERT_CLOCK_TAMPER:
+        return firmware->witness.tampered;
     case PAYGO_ALERTS:
     default:
         return false;
@@ -56,6 +61,8 @@ const char *paygo_alert_name(paygo_alert alert)
         return "BATTERY_OVERVOLTAGE";
     case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
         return "BATTERY_UNDERVOLTAGE";
+    case PAYGO_ALERT_CLOCK_TAMPER:
+        return "CLOCK_TAMPER";
     case PAYGO_ALERT_STORAGE_FAULT:
     case PAYGO_ALERTS:
     default:
@@ -65,25 +72,46 @@ const char *paygo_alert_name(paygo_alert alert)
 
 const char *paygo_alert_unit(paygo_alert alert)
 {
-    return alert == PAYGO_ALERT_STORAGE_FAULT ? "1" : "mV";
+    switch (alert) {
+    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
+    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
+        return "mV";
+    case PAYGO_ALERT_CLOCK_TAMPER:
+        return "s";
+    case PAYGO_ALERT_STORAGE_FAULT:
+    case PAYGO_ALERTS:
+    default:
+        return "1";
+    }
 }
 
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 {
-    return alert == PAYGO_ALERT_STORAGE_FAULT ? 1 : firmware->measured.battery_mv;
+    switch (alert) {
+    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
+    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
+        return firmware->measured.battery_mv;
+    case PAYGO_ALERT_CLOCK_TAMPER:
+        return firmware->witness.off_s;
+    case PAYGO_ALERT_STORAGE_FAULT:
+    case PAYGO_ALERTS:
+    default:
+        return 1;
+    }
 }
 
 bool paygo_firmware_output(const paygo_firmware *firmware)
 {
-    return firmware->started && firmware->storage == PAYGO_STORAGE_READY && paygo_unit_active(&firmware->live.unit) &&
-           firmware->live.load_switch != PAYGO_SWITCH_OFF && !firmware->overvoltage.active &&
-           !firmware->undervoltage.active;
+    const bool lit = paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0;
+    return firmware->started && firmware->storage == PAYGO_STORAGE_READY && lit && firmware->live.load_switch != PAYGO_SWITCH_OFF &&
+           !firmware->overvoltage.active && !firmware->undervoltage.active;
 }
 
 void paygo_firmware_save(paygo_firmware *firmware, paygo_outputs *outputs, paygo_after after)
 {
     firmware->after = after;
     firmware->saving = true;
+    firmware->next.rtc_s = firmware->witness.last_s;
     firmware->wakes_at = firmware->next.unit.clock + PAYGO_CLOCK_AHEAD_S;
     paygo_storage_write_saved(&firmware->next, &firmware->journal, &outputs->write);
 }
@@ -95,6 +123,7 @@ static void blink(paygo_firmware *firmware, paygo_outputs *outputs, paygo_colour
     outputs->blinks = blinks;
 }
 
+/* H24. */
 static void blink_answer(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_verdict *verdict = &firmware->answer.verdict;
@@ -119,23 +148,67 @@ static void blink_answer(paygo_firmware *firmware, paygo_outputs *outputs)
     }
 }
 
+static bool is_test_code(const paygo_firmware *firmware, const char *digits, size_t length)
+{
+    const char *code = firmware->factory.test_code;
+    return length > 0 && strlen(code) == length && memcmp(code, digits, length) == 0;
+}
+
+/* The place for one more test activation: that of the one which is forgotten first. */
+static uint8_t next_test(const paygo_saved *saved)
+{
+    uint8_t found = 0;
+    uint8_t i;
+    for (i = 1; i < PAYGO_TESTS; i++) {
+        if (saved->tests[i] < saved->tests[found]) {
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* H22: a test activation, if there is no wait and if it is not one too many. Returns whether it has to be stored. */
+static bool enter_test(paygo_firmware *firmware)
+{
+    paygo_answer *answer = &firmware->answer;
+    const paygo_unit *unit = &firmware->live.unit;
+    const uint8_t place = next_test(&firmware->live);
+    const uint64_t wait = paygo_unit_wait_left(unit);
+    const uint64_t left = paygo_unit_seconds_left(unit);
+    memset(answer, 0, sizeof *answer);
+    answer->wait_seconds = wait > firmware->live.tests[place] ? wait : firmware->live.tests[place];
+    if (answer->wait_seconds > 0) {
+        answer->verdict.type = PAYGO_INVALID;
+        answer->verdict.reason = PAYGO_REASON_WAITING;
+        return false;
+    }
+    answer->verdict.type = PAYGO_ADD_TIME;
+    answer->seconds_left = left > PAYGO_TEST_S ? left : PAYGO_TEST_S;
+    firmware->next.tests[place] = PAYGO_TEST_HOUR_S;
+    firmware->test_entered = true;
+    return true;
+}
+
+/* Whether an entry has changed something that has to be stored before it is answered (H12). */
+static bool enter_token(paygo_firmware *firmware, const char *digits, size_t length)
+{
+    paygo_answer *answer = &firmware->answer;
+    *answer = paygo_unit_enter(&firmware->next.unit, &firmware->factory.config, firmware->live.unit.clock, digits, length);
+    return answer->verdict.type != PAYGO_ALREADY_USED && answer->verdict.reason != PAYGO_REASON_WAITING &&
+           answer->verdict.reason != PAYGO_REASON_LENGTH && answer->verdict.reason != PAYGO_REASON_DIGITS;
+}
+
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
                           paygo_after after)
 {
-    paygo_answer *answer = &firmware->answer;
-    const paygo_verdict *verdict = &answer->verdict;
-    bool changes;
     if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
-        memset(answer, 0, sizeof *answer);
-        answer->verdict.type = PAYGO_INVALID;
+        memset(&firmware->answer, 0, sizeof firmware->answer);
+        firmware->answer.verdict.type = PAYGO_INVALID;
         blink_answer(firmware, outputs);
         return true;
     }
     firmware->next = firmware->live;
-    *answer = paygo_unit_enter(&firmware->next.unit, &firmware->factory.config, firmware->live.unit.clock, digits, length);
-    changes = verdict->type != PAYGO_ALREADY_USED && verdict->reason != PAYGO_REASON_WAITING &&
-              verdict->reason != PAYGO_REASON_LENGTH && verdict->reason != PAYGO_REASON_DIGITS;
-    if (!changes) {
+    if (!(is_test_code(firmware, digits, length) ? enter_test(firmware) : enter_token(firmware, digits, length))) {
         blink_answer(firmware, outputs);
         return true;
     }
@@ -146,12 +219,21 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
 /* World time: whole seconds to the unit's clock, everything to protections and gauge. */
 static void pass_time(paygo_firmware *firmware, const paygo_inputs *inputs)
 {
+    const paygo_limits *limits = firmware->limits;
     const uint32_t elapsed = firmware->rest_ms + inputs->world_ms;
+    const uint32_t seconds = elapsed / 1000U;
+    uint8_t i;
     firmware->rest_ms = elapsed % 1000U;
-    paygo_unit_tick(&firmware->live.unit, firmware->live.unit.clock + elapsed / 1000U);
-    paygo_guard_update(&firmware->overvoltage, &overvoltage_limit, inputs->battery_mv, inputs->world_ms);
-    paygo_guard_update(&firmware->undervoltage, &undervoltage_limit, inputs->battery_mv, inputs->world_ms);
-    paygo_guard_update(&firmware->charge_stop, &charge_stop_limit, inputs->battery_mv, inputs->world_ms);
+    paygo_unit_tick(&firmware->live.unit, firmware->live.unit.clock + seconds);
+    firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
+    for (i = 0; i < PAYGO_TESTS; i++) {
+        uint16_t *left = &firmware->live.tests[i];
+        *left = (uint16_t)(seconds < *left ? *left - seconds : 0);
+    }
+    paygo_witness_update(&firmware->witness, inputs->rtc_s, seconds);
+    paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, inputs->battery_mv, inputs->world_ms);
+    paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, inputs->battery_mv, inputs->world_ms);
+    paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, inputs->battery_mv, inputs->world_ms);
     paygo_gauge_update(&firmware->gauge, inputs->battery_mv, inputs->battery_ma, inputs->world_ms);
     paygo_light_update(&firmware->light, inputs->wire_ms);
     firmware->repeat_ms = inputs->wire_ms < firmware->repeat_ms ? firmware->repeat_ms - inputs->wire_ms : 0;
@@ -180,6 +262,8 @@ static void stored(paygo_firmware *firmware, paygo_outputs *outputs, paygo_text 
     }
     if (after == PAYGO_AFTER_CONSOLE_ENTRY || after == PAYGO_AFTER_KEYPAD_ENTRY) {
         blink_answer(firmware, outputs);
+        firmware->test_s = firmware->test_entered ? PAYGO_TEST_S : firmware->test_s;
+        firmware->test_entered = false;
     }
     if (after == PAYGO_AFTER_ACKNOWLEDGE) {
         firmware->repeat_ms = 0;
@@ -255,12 +339,19 @@ static bool save_event(paygo_firmware *firmware, paygo_outputs *outputs)
     return false;
 }
 
+/* Whether something is left that time takes away. */
+static bool clock_matters(const paygo_firmware *firmware)
+{
+    const paygo_unit *unit = &firmware->live.unit;
+    return (paygo_unit_active(unit) && !unit->unlocked) || paygo_unit_wait_left(unit) > 0 ||
+           firmware->live.tests[next_test(&firmware->live)] > 0;
+}
+
 /* The clock of a unit whose credit or wait runs is stored ahead, so that a power cut gains nothing (T36). */
 static bool save_clock(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_unit *unit = &firmware->live.unit;
-    const bool runs = (paygo_unit_active(unit) && !unit->unlocked) || paygo_unit_wait_left(unit) > 0;
-    if (!runs || unit->clock + SAVE_MARGIN_S < firmware->wakes_at) {
+    if (!clock_matters(firmware) || unit->clock + SAVE_MARGIN_S < firmware->wakes_at) {
         return false;
     }
     firmware->next = firmware->live;
@@ -307,6 +398,10 @@ static void read_keypad(paygo_firmware *firmware, const paygo_inputs *inputs, pa
         }
         break;
     case PAYGO_KEYPAD_STATE:
+        if (ready && is_test_code(firmware, firmware->keypad.digits, firmware->keypad.length)) {
+            firmware->entry_waiting = true;
+            break;
+        }
         blink(firmware, outputs, ready && paygo_unit_active(&firmware->live.unit) ? PAYGO_GREEN : PAYGO_RED, 1);
         break;
     case PAYGO_KEYPAD_NOTHING:
@@ -315,7 +410,7 @@ static void read_keypad(paygo_firmware *firmware, const paygo_inputs *inputs, pa
     }
     if (firmware->entry_waiting && !firmware->saving) {
         firmware->entry_waiting = false;
-        (void)paygo_firmware_enter(firmware, outputs, firmware->keypad.digits, length, PAYGO_AFTER_KEYPAD_ENTRY);
+        (void)paygo_firmware_enter(firmware, outputs, firmware->keypad.digits, firmware->keypad.length, PAYGO_AFTER_KEYPAD_ENTRY);
     }
 }
 
@@ -329,7 +424,7 @@ static void send_event(paygo_firmware *firmware, paygo_text *text)
     }
 }
 
-static uint32_t due_ms(paygo_firmware *firmware)
+static uint32_t wire_due_ms(paygo_firmware *firmware)
 {
     uint32_t due = paygo_console_due_ms(&firmware->console);
     if (firmware->extended_host && paygo_oldest_event(&firmware->live) != NULL && firmware->repeat_ms < due) {
@@ -340,6 +435,44 @@ static uint32_t due_ms(paygo_firmware *firmware)
     }
     if (firmware->keypad.entering && PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms < due) {
         due = PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms;
+    }
+    return due;
+}
+
+static uint32_t sooner(uint32_t one, uint32_t other)
+{
+    return one < other ? one : other;
+}
+
+/* So many whole seconds of world time from now, of which a part has passed; times beyond six weeks are that long. */
+static uint32_t in_seconds(const paygo_firmware *firmware, uint64_t seconds)
+{
+    return (uint32_t)(seconds < UINT32_C(4000000) ? seconds : UINT32_C(4000000)) * 1000U - firmware->rest_ms;
+}
+
+/* Credit or a test that ends, a clock to be stored, a protection that trips or clears, a comparison of clocks. */
+static uint32_t world_due_ms(const paygo_firmware *firmware)
+{
+    const paygo_limits *limits = firmware->limits;
+    const paygo_unit *unit = &firmware->live.unit;
+    const int32_t battery_mv = firmware->measured.battery_mv;
+    uint32_t due = paygo_guard_due_ms(&firmware->overvoltage, &limits->overvoltage, battery_mv);
+    due = sooner(due, paygo_guard_due_ms(&firmware->undervoltage, &limits->undervoltage, battery_mv));
+    due = sooner(due, paygo_guard_due_ms(&firmware->charge_stop, &limits->charge_stop, battery_mv));
+    if (firmware->storage != PAYGO_STORAGE_READY) {
+        return due;
+    }
+    if (paygo_unit_active(unit) && !unit->unlocked) {
+        due = sooner(due, in_seconds(firmware, paygo_unit_seconds_left(unit)));
+    }
+    if (firmware->test_s > 0) {
+        due = sooner(due, in_seconds(firmware, firmware->test_s));
+    }
+    if (clock_matters(firmware) && !firmware->saving) {
+        due = sooner(due, in_seconds(firmware, firmware->wakes_at - SAVE_MARGIN_S - unit->clock));
+    }
+    if (firmware->measured.rtc_s != 0) {
+        due = sooner(due, in_seconds(firmware, PAYGO_WITNESS_S - firmware->witness.counted_s));
     }
     return due;
 }
@@ -368,5 +501,6 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->busy = firmware->saving;
     outputs->light = paygo_light_now(&firmware->light);
     outputs->tx_length = text.length;
-    outputs->wire_due_ms = due_ms(firmware);
+    outputs->wire_due_ms = wire_due_ms(firmware);
+    outputs->world_due_ms = world_due_ms(firmware);
 }

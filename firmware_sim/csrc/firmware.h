@@ -20,6 +20,7 @@
 #include "panel.h"
 #include "storage.h"
 #include "text.h"
+#include "witness.h"
 
 #define PAYGO_FIRMWARE_VERSION "0.1.0"
 #define PAYGO_FIRMWARE_MODEL "PAYGO-SIM"
@@ -30,6 +31,19 @@
 
 /* The longest step in world time that keeps the promises made about power cuts. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
+
+/* How long a test activation gives light (H22). */
+#define PAYGO_TEST_S 60U
+
+/* The protections. Thresholds are mV at the battery; each has its delays and its hysteresis (H26). */
+typedef struct {
+    paygo_limit overvoltage;  /* takes the customer's output */
+    paygo_limit undervoltage; /* takes it too */
+    paygo_limit charge_stop;  /* opens the charge switch until the battery wants charge again */
+} paygo_limits;
+
+/* Of a 12 V flooded lead-acid battery. */
+extern const paygo_limits paygo_standard_limits;
 
 /* How often an event is sent until it is acknowledged (H20), in wire time. */
 #define PAYGO_EVENT_REPEAT_MS UINT32_C(3000)
@@ -43,6 +57,7 @@ typedef struct {
     int32_t panel_ma;
     int32_t load_ma;
     int32_t temperature_dc; /* 0.1 degree Celsius, at the battery */
+    uint32_t rtc_s;         /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
     char key;               /* '0' ... '9', '*', '#', or 0 */
     bool write_done;        /* the write of an earlier step is complete */
     const char *rx;         /* console bytes that were not taken yet */
@@ -59,7 +74,12 @@ typedef struct {
     uint16_t rx_taken;      /* how many of rx were taken; offer the rest again */
     uint16_t tx_length;
     char tx[PAYGO_TX_BYTES];
-    uint32_t wire_due_ms;   /* wire time after which the firmware wants a step, if nothing else happens; UINT32_MAX: never */
+    /*
+     * Times until which nothing changes by itself: as long as the readings stay, no key is pressed and no byte comes, the
+     * chip may sleep so long. UINT32_MAX: for ever.
+     */
+    uint32_t wire_due_ms;
+    uint32_t world_due_ms;
     paygo_write write;
 } paygo_outputs;
 
@@ -85,15 +105,19 @@ typedef struct {
     bool saving;
     bool started;            /* this start is stored: only then may the output be on */
     bool entry_waiting;      /* a keypad entry came while something was being stored */
+    bool test_entered;       /* what is being stored is a test activation */
     bool setup_plus;         /* which of the two setups is being answered */
     paygo_answer answer;     /* of the entry that is being stored */
     paygo_event acknowledged;
     uint32_t first_boot;     /* what the first start is called */
     uint64_t wakes_at;       /* s: the clock that the stored state would wake up with */
     uint32_t rest_ms;        /* world time that does not make a whole second yet */
+    const paygo_limits *limits; /* the standard ones after a boot; a port may put in its own */
     paygo_guard overvoltage;
     paygo_guard undervoltage;
-    paygo_guard charge_stop; /* opens the charge switch with the over-voltage, until the battery wants charge again */
+    paygo_guard charge_stop;
+    paygo_witness witness;   /* H25 */
+    uint8_t test_s;          /* of light that a test activation still gives (H22) */
     uint8_t latched;         /* bit i: alert i rose and could not be recorded yet */
     int32_t latched_value[PAYGO_ALERTS];
     paygo_gauge gauge;
@@ -123,7 +147,10 @@ const char *paygo_alert_name(paygo_alert alert);
 const char *paygo_alert_unit(paygo_alert alert);
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
 
-/* Whether the customer's output is on: credit, and no protection, and the operator's switch not off. */
+/*
+ * Whether the customer's output is on: credit or a test activation, and no protection, and the operator's switch not
+ * off.
+ */
 bool paygo_firmware_output(const paygo_firmware *firmware);
 
 /* Begins to store firmware->next; what `after` says follows once that is complete. */

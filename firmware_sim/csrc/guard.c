@@ -1,14 +1,18 @@
 /* Thresholds with delay and hysteresis. */
 #include "guard.h"
 
-void paygo_guard_update(paygo_guard *guard, const paygo_limit *limit, int32_t reading, uint32_t elapsed_ms)
+/* Whether the reading asks for the other state. */
+static bool asks(const paygo_guard *guard, const paygo_limit *limit, int32_t reading)
 {
     const bool over = limit->trip > limit->clear;
     const int32_t threshold = guard->active ? limit->clear : limit->trip;
-    const bool upwards = guard->active ? !over : over;
-    const bool asks = upwards ? reading >= threshold : reading <= threshold;
+    return over != guard->active ? reading >= threshold : reading <= threshold;
+}
+
+void paygo_guard_update(paygo_guard *guard, const paygo_limit *limit, int32_t reading, uint32_t elapsed_ms)
+{
     const uint32_t delay = guard->active ? limit->clear_ms : limit->trip_ms;
-    if (!asks) {
+    if (!asks(guard, limit, reading)) {
         guard->held_ms = 0;
         return;
     }
@@ -17,4 +21,13 @@ void paygo_guard_update(paygo_guard *guard, const paygo_limit *limit, int32_t re
         guard->active = !guard->active;
         guard->held_ms = 0;
     }
+}
+
+uint32_t paygo_guard_due_ms(const paygo_guard *guard, const paygo_limit *limit, int32_t reading)
+{
+    const uint32_t delay = guard->active ? limit->clear_ms : limit->trip_ms;
+    if (!asks(guard, limit, reading)) {
+        return UINT32_MAX;
+    }
+    return delay > guard->held_ms ? delay - guard->held_ms : 0;
 }

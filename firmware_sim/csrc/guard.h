@@ -24,4 +24,7 @@ typedef struct {
 /* Takes a reading that held for the last `elapsed_ms` of world time. */
 void paygo_guard_update(paygo_guard *guard, const paygo_limit *limit, int32_t reading, uint32_t elapsed_ms);
 
+/* The time until it trips or clears if the reading stays as it is; UINT32_MAX: never. */
+uint32_t paygo_guard_due_ms(const paygo_guard *guard, const paygo_limit *limit, int32_t reading);
+
 #endif

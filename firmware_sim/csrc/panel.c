@@ -19,6 +19,9 @@ paygo_keypad_event paygo_keypad_update(paygo_keypad *keypad, char key, uint8_t e
         return PAYGO_KEYPAD_NOTHING;
     }
     if (key == '#') {
+        if (!keypad->entering) {
+            keypad->length = 0;
+        }
         keypad->entering = false;
         return PAYGO_KEYPAD_STATE;
     }

@@ -23,12 +23,12 @@ typedef struct {
 typedef enum {
     PAYGO_KEYPAD_NOTHING,
     PAYGO_KEYPAD_ENTRY, /* keypad->digits holds a whole entry */
-    PAYGO_KEYPAD_STATE  /* the customer asks for the state */
+    PAYGO_KEYPAD_STATE  /* the hash key; keypad->length digits stood behind a star until then */
 } paygo_keypad_event;
 
 /*
  * Takes the key pressed since the last call ('0' ... '9', '*', '#', or 0 for none) after `elapsed_ms` of wire time.
- * `*` begins an entry, `#` asks for the state; an entry ends by itself after `entry_length` digits.
+ * `*` begins an entry, `#` asks for the state; an entry ends by itself after `entry_length` digits (H23).
  */
 paygo_keypad_event paygo_keypad_update(paygo_keypad *keypad, char key, uint8_t entry_length, uint32_t elapsed_ms);
 
@@ -44,6 +44,7 @@ typedef struct {
     uint32_t phase_ms;
 } paygo_light;
 
+/* Begins a pattern (H24). */
 void paygo_light_blink(paygo_light *light, paygo_colour colour, uint8_t blinks);
 void paygo_light_update(paygo_light *light, uint32_t elapsed_ms);
 

@@ -10,7 +10,7 @@
 #define CRC_BYTES 4U
 #define FACTORY_USED (1U + 1U + PAYGO_SERIAL_MAX + 1U + PAYGO_TEST_CODE_MAX + 2U + 16U + 4U + 2U + 2U + 1U + 1U + 1U + CRC_BYTES)
 #define EVENT_BYTES 14U
-#define SLOT_USED (4U + PAYGO_UNIT_BYTES + 1U + 4U + 4U + 1U + 1U + PAYGO_EVENTS * EVENT_BYTES)
+#define SLOT_USED (4U + PAYGO_UNIT_BYTES + 1U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 1U + 1U + PAYGO_EVENTS * EVENT_BYTES)
 
 /* The sizes above are what the code below writes; a layout that does not fit must not compile. */
 typedef char factory_fits[FACTORY_USED <= PAYGO_FACTORY_BYTES ? 1 : -1];
@@ -105,6 +105,10 @@ void paygo_storage_write_saved(const paygo_saved *saved, paygo_journal *journal,
     at = paygo_put(at + PAYGO_UNIT_BYTES, (uint64_t)saved->load_switch, 1);
     at = paygo_put(at, saved->boot, 4);
     at = paygo_put(at, saved->event_seq, 4);
+    at = paygo_put(at, saved->rtc_s, 4);
+    for (i = 0; i < PAYGO_TESTS; i++) {
+        at = paygo_put(at, saved->tests[i], 2);
+    }
     at = paygo_put(at, saved->reported, 1);
     at = paygo_put(at, saved->event_count, 1);
     for (i = 0; i < PAYGO_EVENTS; i++) {
@@ -145,6 +149,12 @@ static bool parse_slot(const uint8_t *bytes, paygo_saved *saved, uint32_t *seque
     saved->boot = (uint32_t)number;
     at = paygo_get(at, &number, 4);
     saved->event_seq = (uint32_t)number;
+    at = paygo_get(at, &number, 4);
+    saved->rtc_s = (uint32_t)number;
+    for (i = 0; i < PAYGO_TESTS; i++) {
+        at = paygo_get(at, &number, 2);
+        saved->tests[i] = (uint16_t)(number < PAYGO_TEST_HOUR_S ? number : PAYGO_TEST_HOUR_S);
+    }
     at = paygo_get(at, &number, 1);
     saved->reported = (uint8_t)number;
     at = paygo_get(at, &event_count, 1);

@@ -14,11 +14,15 @@
 #define PAYGO_TEST_CODE_MAX 20U
 #define PAYGO_EVENTS 10U
 
+/* How many test activations there are in PAYGO_TEST_HOUR_S at most (H22). */
+#define PAYGO_TESTS 5U
+#define PAYGO_TEST_HOUR_S 3600U
+
 /* How far ahead of the clock a stored state wakes up: what a power cut costs at most, in seconds of credit. */
 #define PAYGO_CLOCK_AHEAD_S UINT32_C(300)
 
 #define PAYGO_FACTORY_BYTES 128U
-#define PAYGO_SLOT_BYTES 200U
+#define PAYGO_SLOT_BYTES 216U
 #define PAYGO_SLOTS 4U
 #define PAYGO_STORAGE_BYTES (PAYGO_FACTORY_BYTES + PAYGO_SLOTS * PAYGO_SLOT_BYTES)
 
@@ -41,7 +45,8 @@ typedef enum {
     PAYGO_ALERT_BATTERY_OVERVOLTAGE = 0,
     PAYGO_ALERT_BATTERY_UNDERVOLTAGE = 1,
     PAYGO_ALERT_STORAGE_FAULT = 2,
-    PAYGO_ALERTS = 3
+    PAYGO_ALERT_CLOCK_TAMPER = 3,
+    PAYGO_ALERTS = 4
 } paygo_alert;
 
 /* An alert that began or ended (H20). */
@@ -60,6 +65,8 @@ typedef struct {
     paygo_switch load_switch;
     uint32_t boot;      /* starts of the unit */
     uint32_t event_seq; /* of the last event */
+    uint32_t rtc_s;     /* what the clock chip said, 0: nothing yet (H25) */
+    uint16_t tests[PAYGO_TESTS]; /* s until each of the last test activations is forgotten (H22) */
     uint8_t reported;   /* bit i: the last event of alert i was RAISED */
     uint8_t event_count;
     paygo_event events[PAYGO_EVENTS]; /* oldest first */

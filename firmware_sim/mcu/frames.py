@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from firmware_sim.plant.home import Measured
 from paygo_core.errors import DeviceError
 
-FRAME_BYTES = 27
+FRAME_BYTES = 31
 ANSWER_BYTES = 16
 CONSOLE_BYTES = 48
 """How many console bytes go with a frame at most; the chip has room for some more."""
@@ -58,7 +58,7 @@ def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms:
         struct.pack("<BBBH", 0xA5, console, ord(key or "\0"), world_ms)
         + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
         + b"".join(_three(round(number * 1000)) for number in numbers)
-        + struct.pack("<h", round(measured.temperature * 10))
+        + struct.pack("<hI", round(measured.temperature * 10), measured.rtc_s)
     )
 
 

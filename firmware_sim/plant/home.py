@@ -12,6 +12,8 @@ from paygo_core.errors import PaygoError
 DAY_S = 86_400
 CHARGE_PATH_DROP_V = 0.4
 UNIT_DRAW_A = 0.008
+RTC_AT_START = 1_767_225_600
+"""What the unit's clock chip says at midnight of the first day, in seconds; it counts world time."""
 LAMP_CUT_OUT_V = 6.0
 
 PLANT_RANGES = {
@@ -26,13 +28,16 @@ PLANT_RANGES = {
 FAULTS = {
     "battery_sensor_offset_v": (-20.0, 20.0),
     "charge_switch_stuck_on": (0.0, 1.0),
+    "clock_offset_s": (-9e8, 9e8),
+    "clock_stopped": (0.0, 1.0),
 }
-"""What `fault` plants: volts added to the measured battery voltage; a charge switch that no longer opens. 0 removes."""
+"""What `fault` plants: volts added to the measured battery voltage; a charge switch that no longer opens; seconds by
+which somebody turned the clock chip; a clock chip that stands still. 0 removes."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the unit's sensors see: V, A (a battery current that charges is positive), °C."""
+    """What the unit's sensors see: V, A (a battery current that charges is positive), °C, and the clock chip's s."""
 
     battery_v: float
     battery_a: float
@@ -40,6 +45,7 @@ class Measured:
     panel_a: float
     load_a: float
     temperature: float
+    rtc_s: int = 0
 
 
 class SolarHome:
@@ -61,6 +67,7 @@ class SolarHome:
         }
         self.faults = dict.fromkeys(FAULTS, 0.0)
         self.output_on = False
+        self._stopped_at: int | None = None
         self.measured = self._measure(panel_v=0.0, panel_a=0.0, load_a=0.0)
 
     @property
@@ -95,13 +102,18 @@ class SolarHome:
             self.values[name] = number
 
     def set_fault(self, name: str, value: object) -> None:
-        """Plants a fault, or removes it with 0: battery_sensor_offset_v (V), charge_switch_stuck_on (1).
+        """Plants a fault, or removes it with 0.
+
+        battery_sensor_offset_v (V), charge_switch_stuck_on (1), clock_offset_s (s by which the clock chip is turned on
+        or back), clock_stopped (1).
 
         Raises PaygoError for an unknown name or a value out of range.
         """
         if name not in FAULTS:
             raise PaygoError(f"there is no fault {name!r}", f"faults are {', '.join(FAULTS)}")
         self.faults[name] = _checked(name, value, FAULTS[name])
+        if name == "clock_stopped":
+            self._stopped_at = self._clock_chip() if self.faults[name] else None
 
     def step(self, seconds: float, *, output: bool, charge: bool) -> Measured:
         """Lets `seconds` pass with the unit's two switches as given."""
@@ -127,6 +139,9 @@ class SolarHome:
         assert value is not None, f"{name} is always a number"
         return value
 
+    def _clock_chip(self) -> int:
+        return int(RTC_AT_START + self.time_s + self.faults["clock_offset_s"])
+
     def _measure(self, panel_v: float, panel_a: float, load_a: float) -> Measured:
         return Measured(
             battery_v=self.battery.voltage + self.faults["battery_sensor_offset_v"],
@@ -135,6 +150,7 @@ class SolarHome:
             panel_a=panel_a,
             load_a=load_a,
             temperature=self._value("ambient"),
+            rtc_s=self._clock_chip() if self._stopped_at is None else self._stopped_at,
         )
 
 

@@ -32,11 +32,12 @@ void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
 void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length);
 
 /*
- * Sleeps until a console byte came (port_received() > 0), a key was pressed, or `due_ms` of time have passed, and at
- * most a second, so that the battery stays protected. Then it fills world_ms and wire_ms (both the time since the last
- * call), what was measured, and the key. It leaves the other inputs alone.
+ * Sleeps until a console byte came (port_received() > 0), a key was pressed, or the sooner of the two times has passed
+ * (on a board they are of the same clock), and at most a second, so that the battery stays protected. Then it fills
+ * world_ms and wire_ms (both the time since the last call), what was measured, what a clock chip says, and the key. It
+ * leaves the other inputs alone.
  */
-void hal_wait(uint32_t due_ms, paygo_inputs *inputs);
+void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs);
 
 /* Sets the output, the charge switch and the light as they are to be now. Called after every step. */
 void hal_act(const paygo_outputs *outputs);

@@ -56,12 +56,14 @@ static void run(void)
 
 int main(void)
 {
-    uint32_t due_ms = 0;
+    uint32_t wire_due_ms = 0;
+    uint32_t world_due_ms = 0;
     hal_init();
     paygo_firmware_boot(&firmware, hal_read, NULL, hal_first_boot());
     for (;;) {
-        hal_wait(due_ms, &inputs);
+        hal_wait(wire_due_ms, world_due_ms, &inputs);
         run();
-        due_ms = outputs.wire_due_ms;
+        wire_due_ms = outputs.wire_due_ms;
+        world_due_ms = outputs.world_due_ms;
     }
 }

@@ -117,10 +117,11 @@ uint32_t hal_first_boot(void)
     return plan();
 }
 
-void hal_wait(uint32_t due_ms, paygo_inputs *inputs)
+void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
+    (void)world_due_ms; /* the rig says how world time passes */
     if (running) {
-        answer(LAST, PAYGO_DARK, 0, due_ms);
+        answer(LAST, PAYGO_DARK, 0, wire_due_ms);
     }
     while (receive() == PLAN_START) {
         (void)plan();
@@ -134,6 +135,7 @@ void hal_wait(uint32_t due_ms, paygo_inputs *inputs)
     inputs->panel_ma = get_signed(17, 3);
     inputs->load_ma = get_signed(20, 3);
     inputs->temperature_dc = get_signed(23, 2);
+    inputs->rtc_s = get(25, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;

@@ -7,7 +7,8 @@
  * next frame. Numbers are little-endian, signed ones in two's complement.
  *
  * A frame, RIG_FRAME_BYTES: 0xA5; how many console bytes belong to it (the chip waits for them); the key or 0;
- * world ms, 2 bytes; wire ms, 3; battery mV and mA, panel mV and mA, load mA, 3 each; 0.1 degree Celsius, 2; CRC-16.
+ * world ms, 2 bytes; wire ms, 3; battery mV and mA, panel mV and mA, load mA, 3 each; 0.1 degree Celsius, 2; the clock
+ * chip's seconds, 4; CRC-16.
  *
  * A plan, as long, with zeros before its CRC-16: 0xA6; 1 if the power shall fail in a write; what the first start of
  * the unit's life is called, 4; how many writes before it are whole, 4; how many bytes of it are written, 4. The first
@@ -21,7 +22,7 @@
 
 #include "hal.h"
 
-#define RIG_FRAME_BYTES 27U
+#define RIG_FRAME_BYTES 31U
 #define RIG_ANSWER_BYTES 16U
 
 /* What the port supplies besides console and storage: sends an answer, and returns when it is out. */

@@ -290,7 +290,7 @@ static void a_torn_write_leaves_the_state_before_it(void)
             CHECK(strncmp(ask(&unit, "#INFO;\n"), set_up ? "#INFO;SLT" : "#INFO;;", 7) == 0);
             CHECK((strcmp(ask(&unit, SETUP), "#SETUP+;OK\r\n") == 0) == !set_up);
             (void)ask(&unit, WEEK);
-            CHECK(strcmp(unit.said, write == 4 && cut >= unit.outputs.write.length && cut > 194
+            CHECK(strcmp(unit.said, write == 4 && cut >= unit.outputs.write.length && cut > 208
                                         ? "#TOKEN;ALREADY_USED\r\n"
                                         : "#TOKEN;VALID;604800\r\n") == 0);
             CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;ALREADY_USED\r\n") == 0);
@@ -342,7 +342,7 @@ static void an_impossible_slot_is_none(void)
     static const struct {
         uint8_t at;
         uint32_t value;
-    } forged[] = {{0, 0}, {4, 2}, {40, 3}, {50, PAYGO_EVENTS + 1U}};
+    } forged[] = {{0, 0}, {4, 2}, {40, 3}, {64, PAYGO_EVENTS + 1U}};
     static board unit;
     size_t i;
     for (i = 0; i < sizeof forged / sizeof forged[0]; i++) {
@@ -353,7 +353,7 @@ static void an_impossible_slot_is_none(void)
         power_on(&unit);
         CHECK(unit.firmware.live.boot == boot + 1U);
         slot = unit.image + PAYGO_FACTORY_BYTES + unit.firmware.journal.slot * PAYGO_SLOT_BYTES;
-        forge(slot, 191, forged[i].at, forged[i].value, i == 0 ? 4 : 1);
+        forge(slot, 205, forged[i].at, forged[i].value, i == 0 ? 4 : 1);
         power_on(&unit);
         CHECK(unit.firmware.storage == PAYGO_STORAGE_READY);
         CHECK(unit.firmware.live.boot == boot + 1U); /* counted on from the slot before */
@@ -513,6 +513,103 @@ static void a_wait_goes_on_after_a_power_cut(void)
     CHECK(paygo_unit_wait_left(&unit.firmware.live.unit) <= 80 + PAYGO_CLOCK_AHEAD_S);
 }
 
+/* H25: the chip is believed to the edge of what it may differ by, and no further. */
+static void a_witness_tells_at_its_edges(void)
+{
+    static const struct {
+        uint32_t moved_s;
+        bool tampered;
+    } rows[] = {{540, false}, {539, true}, {660, false}, {661, true}, {600, false}, {0, true}, {UINT32_MAX - 8U, true}};
+    size_t i;
+    for (i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        paygo_witness witness;
+        memset(&witness, 0, sizeof witness);
+        paygo_witness_update(&witness, 7, 1000000); /* nothing to compare with yet */
+        paygo_witness_update(&witness, 0, 1000000); /* no reading is no evidence */
+        paygo_witness_update(&witness, 7, 599);
+        CHECK(!witness.tampered);
+        paygo_witness_update(&witness, 7U + rows[i].moved_s, 1);
+        CHECK(witness.tampered == rows[i].tampered);
+        paygo_witness_update(&witness, 6U + rows[i].moved_s, 0); /* one second back is enough */
+        CHECK(witness.tampered);
+        paygo_witness_update(&witness, 6U + rows[i].moved_s, 599);
+        CHECK(witness.tampered);
+    }
+    {
+        paygo_witness witness;
+        memset(&witness, 0, sizeof witness);
+        witness.last_s = 100; /* as stored */
+        paygo_witness_update(&witness, 100, 0);
+        CHECK(!witness.tampered);
+        paygo_witness_update(&witness, 99, 0);
+        CHECK(witness.tampered);
+        CHECK(witness.off_s == -1);
+        paygo_witness_update(&witness, 699, 600);
+        CHECK(!witness.tampered);
+        paygo_witness_update(&witness, UINT32_MAX, UINT32_MAX);
+        CHECK(witness.tampered);
+        CHECK(witness.off_s < -PAYGO_WITNESS_SLACK_S);
+    }
+}
+
+/* T36, H25: fifty years after the first start the unit counts, stores and answers as on the first day. */
+static void fifty_years_do_not_overflow(void)
+{
+    static board unit;
+    const uint32_t years_50 = UINT32_C(50) * 366U * 86400U;
+    ready_board(&unit);
+    unit.firmware.live.unit.clock = years_50 - 40U;
+    unit.firmware.wakes_at = years_50 - 40U + PAYGO_CLOCK_AHEAD_S;
+    unit.inputs.rtc_s = UINT32_MAX - 10000U;
+    CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
+    run(&unit, 30000, 0, "");
+    CHECK(strcmp(ask(&unit, "#STATUS;\n"), "#STATUS;ACTIVE;604770\r\n") == 0);
+    CHECK(unit.outputs.output);
+    run(&unit, 30000, 0, "");
+    CHECK(strstr(ask(&unit, "#TELEMETRY;\n"), "\"clock\":1581120020,") != NULL);
+    power_on(&unit);
+    CHECK(strcmp(ask(&unit, "#STATUS;\n"), "#STATUS;ACTIVE;604500\r\n") == 0);
+    CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;ALREADY_USED\r\n") == 0);
+}
+
+/* The step's word on how long a chip may sleep is kept: nothing changes before, and something does then. */
+static void nothing_changes_before_it_is_due(void)
+{
+    static board unit;
+    uint32_t slept_ms = 0;
+    ready_board(&unit);
+    run(&unit, 0, 0, "");
+    CHECK(unit.outputs.world_due_ms == UINT32_MAX); /* neither credit nor a clock chip: nothing to wait for */
+    unit.inputs.battery_mv = 17000;
+    run(&unit, 0, 0, "");
+    CHECK(unit.outputs.world_due_ms == 1000); /* H26 */
+    run(&unit, 999, 0, "");
+    CHECK(unit.outputs.world_due_ms == 1);
+    CHECK(!unit.firmware.overvoltage.active);
+    run(&unit, 1, 0, "");
+    CHECK(unit.firmware.overvoltage.active);
+    unit.inputs.battery_mv = 12500;
+    run(&unit, 0, 0, "");
+    CHECK(unit.outputs.world_due_ms == 30000);
+    run(&unit, 30000, 0, "");
+    CHECK(!unit.firmware.overvoltage.active);
+    unit.inputs.battery_mv = 13000;
+    run(&unit, 60000, 0, "");
+    CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
+    while (paygo_unit_active(&unit.firmware.live.unit) && slept_ms < UINT32_C(700000000)) {
+        const uint32_t writes = unit.writes;
+        const uint32_t due = unit.outputs.world_due_ms;
+        CHECK(due > 0 && due <= 270000); /* T36: the next store of the clock */
+        run(&unit, due - 1U, 0, "");
+        CHECK(unit.writes == writes);
+        CHECK(unit.outputs.output);
+        run(&unit, 1, 0, "");
+        slept_ms += due;
+        CHECK(unit.writes == writes + 1U || !unit.outputs.output);
+    }
+    CHECK(slept_ms == UINT32_C(604800000));
+}
+
 static uint32_t random_state;
 
 static uint32_t random_number(uint32_t below)
@@ -544,7 +641,7 @@ static uint16_t random_bytes(char *bytes, uint16_t room)
 {
     static const char *const lines[] = {
         "#STATUS;\n", "#STATUS;", "#INFO;\n", "#TELEMETRY;\r\n", "#ALERTS;\n", "#LOG;\n", "#LOAD;OFF\n", "#LOAD;ON\n",
-        "#ACK;1;1\n", "#ACK;2;3\n", "#TOKEN;016609796\n", "#TOKEN;123456789\n", "#TOKEN;552995789\n", "#STATUS;*D8F7\n",
+        "#ACK;1;1\n", "#ACK;2;3\n", "#TOKEN;12345\n", "#TOKEN;016609796\n", "#TOKEN;123456789\n", "#TOKEN;552995789\n", "#STATUS;*D8F7\n",
         "#SETUP+;SLT220000001;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;12345;64,100,16\n",
         "#SETUP;S;123456789;a29ab82edc5fbbc41ec9530f6dac86b1\n", "#SETUP+;;;;;;;;\n", "#ACK;4294967295;4294967295\n",
     };
@@ -577,7 +674,8 @@ static void check_outputs(const paygo_firmware *firmware, const paygo_inputs *in
     CHECK(outputs->rx_taken <= inputs->rx_length);
     CHECK((uint32_t)outputs->write.offset + outputs->write.length <= PAYGO_STORAGE_BYTES);
     CHECK(outputs->write.length == 0 || outputs->busy);
-    CHECK(!outputs->output || (started && paygo_unit_active(&firmware->live.unit)));
+    CHECK(!outputs->output || (started && (paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0)));
+    CHECK(firmware->test_s <= PAYGO_TEST_S);
     CHECK(!outputs->output || firmware->live.load_switch != PAYGO_SWITCH_OFF);
     CHECK(!outputs->output || (!firmware->overvoltage.active && !firmware->undervoltage.active));
     CHECK(firmware->live.unit.window.floor <= firmware->live.unit.window.count);
@@ -588,7 +686,7 @@ static void check_outputs(const paygo_firmware *firmware, const paygo_inputs *in
 }
 
 /* Noise on every input, with slow writes and power cuts: bounded outputs, no replay, no credit but what was paid. */
-static void noise_breaks_nothing(uint32_t seed, uint32_t steps)
+static uint16_t noise_breaks_nothing(uint32_t seed, uint32_t steps)
 {
     static const char keys[] = "0123456789*#";
     static board unit;
@@ -613,7 +711,9 @@ static void noise_breaks_nothing(uint32_t seed, uint32_t steps)
         }
         inputs->rx = bytes;
         inputs->rx_length = random_number(3) == 0 ? random_bytes(bytes, sizeof bytes) : 0;
-        inputs->world_ms = random_number(4) == 0 ? random_number(PAYGO_LONGEST_STEP_MS + 1U) : random_number(100);
+        /* a write takes no more time than the margin it has */
+        inputs->world_ms =
+            write_left == 0 && random_number(4) == 0 ? random_number(PAYGO_LONGEST_STEP_MS + 1U) : random_number(100);
         inputs->wire_ms = random_number(1200);
         inputs->key = (char)(random_number(3) == 0 ? keys[random_number(12)] : 0);
         inputs->battery_mv = random_reading();
@@ -622,6 +722,7 @@ static void noise_breaks_nothing(uint32_t seed, uint32_t steps)
         inputs->panel_ma = random_reading();
         inputs->load_ma = random_reading();
         inputs->temperature_dc = random_reading();
+        inputs->rtc_s = random_number(3) == 0 ? random_number(UINT32_MAX) : (uint32_t)unit.firmware.live.unit.clock;
         inputs->write_done = write_left == 1;
         if (write_left == 1) {
             memcpy(unit.image + unit.outputs.write.offset, unit.outputs.write.bytes, unit.outputs.write.length);
@@ -652,12 +753,13 @@ static void noise_breaks_nothing(uint32_t seed, uint32_t steps)
     CHECK(ready);
     CHECK(unit.firmware.live.event_seq > 0); /* the noise got somewhere */
     CHECK(unit.firmware.live.boot > 5);
-    CHECK(count > 1);
+    return count;
 }
 
 int main(void)
 {
     uint32_t seed;
+    uint16_t accepted = 0;
     checks_give_the_catalogued_values();
     a_guard_trips_and_clears_at_its_edges();
     a_guard_holds_at_the_ends_of_its_numbers();
@@ -675,8 +777,13 @@ int main(void)
     an_entry_that_waits_stays_as_it_was_typed();
     a_wait_survives_any_number_of_starts();
     a_wait_goes_on_after_a_power_cut();
+    a_witness_tells_at_its_edges();
+    fifty_years_do_not_overflow();
+    nothing_changes_before_it_is_due();
     for (seed = 1; seed <= 8; seed++) {
-        noise_breaks_nothing(seed * UINT32_C(2654435761), 50000);
+        const uint16_t count = noise_breaks_nothing(seed * UINT32_C(2654435761), 50000);
+        accepted = (uint16_t)(accepted + (count > 1 ? 1U : 0U));
     }
+    CHECK(accepted > 4); /* a noise that sets the unit up with another key never gets a token accepted */
     return failures == 0 ? 0 : 1;
 }

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         paygo_firmware_step(&firmware, &inputs, &outputs);
         require(outputs.tx_length <= PAYGO_TX_BYTES && outputs.rx_taken <= inputs.rx_length);
         require(outputs.write.length == 0 || outputs.write.offset + outputs.write.length <= PAYGO_STORAGE_BYTES);
-        require(!outputs.output || paygo_unit_active(&firmware.live.unit));
+        require(!outputs.output || paygo_unit_active(&firmware.live.unit) || firmware.test_s > 0);
         inputs.write_done = outputs.write.length > 0;
         if (outputs.write.length > 0) {
             const uint16_t cut = op > 250 ? (uint16_t)(outputs.write.length / 2U) : outputs.write.length;
@@ -46,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         inputs.world_ms = op * 100U;
         inputs.wire_ms = op;
         inputs.key = op % 16 == 0 && length > 0 ? (char)data[0] : 0;
+        inputs.rtc_s += op % 8 == 7 ? 0U - op : op / 10U;
         inputs.battery_mv = 9000 + op * 40;
         inputs.battery_ma = op * 20 - 2000;
         inputs.rx = (const char *)data;

@@ -1,8 +1,9 @@
-/* libFuzzer: keypad, light, guard and gauge, each beside a model in wide numbers. */
+/* libFuzzer: keypad, light, guard and gauge, each beside a model in wide numbers, and the witness of the clock. */
 #include "gauge.h"
 #include "guard.h"
 #include "input.h"
 #include "panel.h"
+#include "witness.h"
 
 #define FULL_MA_MS (INT64_C(3600000) * PAYGO_BATTERY_MAH)
 
@@ -24,6 +25,7 @@ static void check_keypad(paygo_keypad *keypad, typed *model, char key, uint8_t e
         model->entering = true;
         model->length = 0;
     } else if (key == '#') {
+        model->length = model->entering ? model->length : 0;
         model->entering = false;
         expected = PAYGO_KEYPAD_STATE;
     } else if (model->entering && key >= '0' && key <= '9') {
@@ -65,6 +67,8 @@ static void check_guard(paygo_guard *guard, const paygo_limit *limit, uint64_t *
     const bool over = limit->trip > limit->clear;
     const bool asks = was ? (over ? reading <= limit->clear : reading >= limit->clear)
                           : (over ? reading >= limit->trip : reading <= limit->trip);
+    const uint32_t delay = was ? limit->clear_ms : limit->trip_ms;
+    require(paygo_guard_due_ms(guard, limit, reading) == (asks ? (uint32_t)(*held_ms < delay ? delay - *held_ms : 0) : UINT32_MAX));
     *held_ms = asks ? *held_ms + elapsed_ms : 0;
     paygo_guard_update(guard, limit, reading, elapsed_ms);
     if (asks && *held_ms >= (was ? limit->clear_ms : limit->trip_ms)) {
@@ -91,6 +95,17 @@ static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_
     require(!started || moved >= -FULL_MA_MS || gauge->charge == 0);
 }
 
+/* It never misses a chip that went back, and compares only what is there to compare. */
+static void check_witness(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s)
+{
+    const paygo_witness before = *witness;
+    paygo_witness_update(witness, rtc_s, elapsed_s);
+    require(rtc_s == 0 || witness->last_s == rtc_s);
+    require(rtc_s != 0 || memcmp(&before, witness, sizeof before) == 0);
+    require(rtc_s == 0 || rtc_s >= before.last_s || witness->tampered);
+    require(witness->counted_s < PAYGO_WITNESS_S);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char keys[] = "0123456789*#";
@@ -106,6 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     paygo_guard guard = {false, 0};
     uint64_t held_ms = 0;
     paygo_gauge gauge = {false, 0};
+    paygo_witness witness;
+    memset(&witness, 0, sizeof witness);
     memset(&keypad, 0, sizeof keypad);
     memset(&model, 0, sizeof model);
     limit.trip = (int32_t)take(&data, &size, 2);
@@ -121,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_keypad(&keypad, &model, key, entry_length, elapsed_ms);
         check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, elapsed_ms);
         check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
+        check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), elapsed_ms / 1000U);
         check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, elapsed_ms);
     }
     return 0;

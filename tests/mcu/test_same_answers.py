@@ -18,10 +18,11 @@ from firmware_sim.storage import Storage
 from firmware_sim.unit import SimulatedUnit
 from paygo_core import DeviceConfig, TokenType, generate_token
 
-SEED = 20260101
+SEED = 20260105
 INPUTS = 3000
+TEST_CODE = "4711"
 CONFIG = DeviceConfig.from_hex(KEY, 123456789)
-SETUP = f"#SETUP;SLT220000001;123456789;{KEY}\n".encode()
+SETUP = f"#SETUP+;SLT220000001;123456789;{KEY};1;1;0;{TEST_CODE};\n".encode()
 QUERIES = [b"STATUS;", b"TELEMETRY;", b"ALERTS;", b"LOG;", b"INFO;", b"LOAD;OFF", b"LOAD;AUTO", b"NONSENSE", b"ACK;1;1"]
 
 Unit: TypeAlias = "SimulatedUnit | EmulatedUnit"
@@ -39,8 +40,10 @@ def tokens(chance: random.Random) -> Iterator[str]:
             count = token.count
             old.append(token.digits)
             yield token.digits
-        elif kind < 0.8:
+        elif kind < 0.75:
             yield chance.choice(old[-20:])
+        elif kind < 0.85:
+            yield TEST_CODE
         else:
             yield f"{chance.randrange(10**9):09d}"
 
@@ -57,6 +60,7 @@ def script() -> list[Input]:
     entries = tokens(chance)
     made: list[Input] = [("time", (1000, 1000)), *pieces(b"#INFO;\n"), ("keys", "#"), *pieces(SETUP)]
     made += [("time", (60_000, 0)), *pieces(b"#INFO;\n")]
+    made += [piece for entry in (TEST_CODE, *[WRONG] * 4) for piece in pieces(b"#TOKEN;" + entry.encode() + b"\n")]
     while len(made) < INPUTS:
         kind = chance.randrange(100)
         if kind < 20:
@@ -78,6 +82,8 @@ def script() -> list[Input]:
             made.append(("volts", chance.choice([0, 0, 0, 4, 8, -3, -20])))
         elif kind < 96:
             made.append(("power", chance.random() < 0.5))
+        elif kind < 97:
+            made.append(("clock", chance.choice([-7200, 0, 0, 3600])))
         elif kind < 98:
             made.append(("cut", (chance.randrange(0, 220), chance.randrange(0, 4))))
         else:
@@ -95,6 +101,8 @@ def act(unit: Unit, kind: str, value: Any) -> None:
         unit.pass_time(*value)
     elif kind == "volts":
         unit.home.set_fault("battery_sensor_offset_v", value)
+    elif kind == "clock":
+        unit.home.set_fault("clock_offset_s", value)
     elif kind == "charge":
         unit.home.set_value("state_of_charge", value)
     elif kind == "cut":
@@ -146,7 +154,18 @@ def test_a_chip_does_what_the_pc_does(mcu: str, on_the_pc: list[tuple[Any, ...]]
 def test_the_script_reaches_what_matters(on_the_pc: list[tuple[Any, ...]]) -> None:
     """Every verdict, alerts, both switches, and cuts inside writes."""
     said = b"".join(row[-1] for row in on_the_pc)
-    for word in (b"VALID;", b"ALREADY_USED", b"TOKEN;INVALID", b"PAYG_DISABLED", b"WAIT;", b"RAISED", b"CLEARED", b"*"):
+    for word in (
+        b"VALID;",
+        b"ALREADY_USED",
+        b"TOKEN;INVALID",
+        b"PAYG_DISABLED",
+        b"WAIT;",
+        b"RAISED",
+        b"CLEARED",
+        b"CLOCK_TAMPER",
+        b"VALID;60\r",
+        b"*",
+    ):
         assert word in said, word
     assert {row[1] for row in on_the_pc} == {row[2] for row in on_the_pc} == {False, True}
     assert sum(kind == "cut" for kind, _ in script()) > 20
@@ -160,7 +179,7 @@ def test_a_cut_leaves_the_bytes_before_it_and_no_more(mcu: str) -> None:
         lambda: SimulatedUnit(Storage(), home()),
         lambda: EmulatedUnit(Storage(), home(), starter(mcu)),
     ]
-    for at_byte in (0, 1, 2, 50, 75, 76, 77, 186, 187, 188, 189, 200, 70_000):
+    for at_byte in (0, 1, 2, 50, 75, 76, 77, 186, 187, 207, 208, 209, 70_000):
         for after in (0, 2):
             images = []
             for made in make:

@@ -41,7 +41,7 @@ def pressed(unit: SimulatedUnit, keys: str) -> tuple[str, int]:
     ],
 )
 def test_the_lights_tell_the_verdict(token, blinks):
-    """T26 to T30, T16, on the keypad as on the console (H11); a used token blinks green once (T15)."""
+    """T26 to T30, T16, H24: on the keypad as on the console (H11); a used token blinks green once (T15)."""
     assert pressed(ready_unit(), "*" + token) == blinks
     console = ready_unit()
     enter(console, token)
@@ -84,7 +84,7 @@ def test_a_star_begins_again():
 
 
 def test_an_entry_is_forgotten_after_20_seconds_without_a_key():
-    """Of wire time, and not a millisecond earlier."""
+    """H23: of wire time, and not a millisecond earlier."""
     unit = ready_unit()
     unit.press("*01660979")
     unit.pass_time(86_400_000, 19_999)

@@ -20,6 +20,8 @@ import pytest
 from serial import Serial, serial_for_url
 from sim_rig import HDK_SETUP, SETUP, WEEK_2
 
+from firmware_sim.storage import IMAGE_BYTES
+
 COMMAND = [sys.executable, "-m", "firmware_sim", "serve", "--json"]
 
 
@@ -211,7 +213,7 @@ def test_the_state_file_is_private_and_kept(tmp_path: Path):
         with serving("--link", str(tmp_path / "unit"), "--state", str(state)) as unit:
             assert said(unit.port, SETUP) == expected
         assert stat.S_IMODE(state.stat().st_mode) == 0o600
-        assert state.stat().st_size == 928
+        assert state.stat().st_size == IMAGE_BYTES
 
 
 def test_a_state_file_serves_one_simulator(tmp_path: Path):
@@ -226,7 +228,7 @@ def test_a_state_file_serves_one_simulator(tmp_path: Path):
 
 def test_a_file_that_is_no_state_file_is_refused_and_left_alone(tmp_path: Path):
     """Exit status 2."""
-    for size in (1, 927, 929):
+    for size in (1, IMAGE_BYTES - 1, IMAGE_BYTES + 1):
         (tmp_path / "letter").write_bytes(b"x" * size)
         status, sentence = refused("--state", str(tmp_path / "letter"))
         assert (status, "is not a state file" in sentence["error"]) == (2, True)

@@ -299,8 +299,9 @@ uint32_t hal_first_boot(void)
     return (noise & UINT32_C(0x7fffffff)) + 1U;
 }
 
-void hal_wait(uint32_t due_ms, paygo_inputs *inputs)
+void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
+    const uint32_t due_ms = wire_due_ms < world_due_ms ? wire_due_ms : world_due_ms;
     const uint16_t longest = due_ms < LONGEST_SLEEP_MS ? (uint16_t)due_ms : LONGEST_SLEEP_MS;
     hal_lock();
     while (elapsed_ms < longest && port_received() == 0 && key == '\0') {
@@ -316,6 +317,7 @@ void hal_wait(uint32_t due_ms, paygo_inputs *inputs)
     inputs->battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
     inputs->panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
     inputs->load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->rtc_s = 0; /* no clock chip */
     inputs->temperature_dc = 250; /* no sensor; no protection depends on it */
 }
 

@@ -1,0 +1,42 @@
+/* The unit's tick against a clock chip. */
+#include "witness.h"
+
+/* How far the chip moved more than was counted, at most INT32_MAX either way. */
+static int32_t ahead(uint32_t moved_s, uint32_t counted_s)
+{
+    const bool behind = moved_s < counted_s;
+    const uint32_t apart = behind ? counted_s - moved_s : moved_s - counted_s;
+    const int32_t size = apart < (uint32_t)INT32_MAX ? (int32_t)apart : INT32_MAX;
+    return behind ? -size : size;
+}
+
+static void begin(paygo_witness *witness, uint32_t rtc_s)
+{
+    witness->first_s = rtc_s;
+    witness->last_s = rtc_s;
+    witness->counted_s = 0;
+}
+
+void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s)
+{
+    if (rtc_s == 0) {
+        return;
+    }
+    if (rtc_s < witness->last_s) {
+        witness->tampered = true;
+        witness->off_s = ahead(rtc_s, witness->last_s);
+        begin(witness, rtc_s);
+        return;
+    }
+    if (witness->first_s == 0) {
+        begin(witness, rtc_s);
+        return;
+    }
+    witness->last_s = rtc_s;
+    witness->counted_s += elapsed_s;
+    if (witness->counted_s >= PAYGO_WITNESS_S) {
+        witness->off_s = ahead(rtc_s - witness->first_s, witness->counted_s);
+        witness->tampered = witness->off_s > PAYGO_WITNESS_SLACK_S || witness->off_s < -PAYGO_WITNESS_SLACK_S;
+        begin(witness, rtc_s);
+    }
+}

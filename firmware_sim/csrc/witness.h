@@ -1,0 +1,30 @@
+/*
+ * A clock chip as a witness of the unit's own clock (H25). The unit counts seconds by its own tick alone, so that nobody
+ * can give credit or end a wait by turning a clock; the chip can only say that one of the two was tampered with.
+ */
+#ifndef PAYGO_WITNESS_H
+#define PAYGO_WITNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The two are compared over this long, and may differ by so much. */
+#define PAYGO_WITNESS_S UINT32_C(600)
+#define PAYGO_WITNESS_SLACK_S 60
+
+typedef struct {
+    bool tampered;
+    uint32_t first_s;   /* the chip, when the comparison began; 0: it has not begun */
+    uint32_t last_s;    /* the chip, at the last reading */
+    uint32_t counted_s; /* by the unit's tick since the comparison began */
+    int32_t off_s;      /* how far the chip was off when they were last compared */
+} paygo_witness;
+
+/*
+ * Takes the chip's reading after `elapsed_s` of the unit's own tick; 0 when there is no chip. A reading below the last
+ * one is tampering at once, a chip that stands still or runs away when the comparison ends. It is over once the two
+ * have agreed for a whole comparison.
+ */
+void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s);
+
+#endif
