@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = (ROOT / "paygo_core" / "csrc", ROOT / "firmware_sim" / "csrc")
 SOURCES = [source for room in ROOMS for source in sorted(room.glob("*.c"))]
-STRING_H = {"memchr", "memcpy", "memmove", "memset", "strchr", "strcmp", "strlen"}
+STRING_H = {"memchr", "memcmp", "memcpy", "memmove", "memset", "strchr", "strcmp", "strlen"}
 COMPILED_IN = {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
 """What the PC's compiler adds of its own accord."""
 
