@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,27 +13,17 @@ from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_port import Connect, duration, port_options
 from hw_bridge.cli_replay import replay
+from hw_bridge.drivers import capabilities, require
 from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
+from paygo_core.telemetry import QUANTITIES, Telemetry
 
 if TYPE_CHECKING:
     from hw_bridge.actions import Action, ActionStore
     from hw_bridge.drivers import UnitStatus
-    from hw_bridge.drivers.hdk import HdkDriver
     from paygo_core.device import Device
     from paygo_core.wire.hdk import Alert
-    from paygo_core.wire.metrics import Telemetry
-
-_UNITS = {
-    "battery_voltage": "V",
-    "battery_current": "A",
-    "panel_voltage": "V",
-    "panel_current": "A",
-    "panel_power": "W",
-    "load_current": "A",
-    "temperature": "°C",
-}
 
 
 @click.group()
@@ -41,7 +31,7 @@ def bridge() -> None:
     """Drive a unit on a cable.
 
     A PORT is anything that pyserial opens: a device, a pty path, socket://host:port or rfc2217://host:port. It can
-    also come from the environment, PAYGO_PORT.
+    also come from the environment, PAYGO_PORT. What kind of unit is on it says --driver.
 
     \b
       paygo bridge status /dev/ttyUSB0
@@ -73,6 +63,7 @@ def provision(
             raise click.UsageError("give --device-list or --registry, not both")
         device = _listed(device_list, serial)
         with connect() as driver:
+            require(driver, "provision")
             status = driver.provision(device)
     else:
         with open_registry(registry_path) as registry:
@@ -80,10 +71,11 @@ def provision(
             if registry.entry(serial).state == "retired":
                 raise PaygoError(f"{serial} is retired", f"if it comes back: paygo device state {serial} repair")
             with connect() as driver:
+                require(driver, "provision")
                 status = driver.provision(device)
             registry.set_state(serial, "provisioned")
     if as_json:
-        emit({"serial": serial, "provisioned": True, "extended": driver.extended, **asdict(status)})
+        emit({"serial": serial, "provisioned": True, "extended": getattr(driver, "extended", None), **asdict(status)})
     else:
         click.echo(f"{serial} is set up; {_credit(status)}")
 
@@ -106,28 +98,33 @@ def _listed(path: str, serial: str) -> Device:
 @port_options
 @output_options
 def status(connect: Connect, as_json: bool) -> None:
-    """Say what the customer may use, and who the unit is.
+    """Say what the customer may use, and who the unit is, as far as it knows.
 
     \b
       paygo bridge status /dev/ttyUSB0
       paygo bridge status socket://rig.local:4000 --json
     """
     with connect() as driver:
-        info = driver.identify()
-        now = driver.status()
+        able = capabilities(driver)
+        info = driver.identify() if "identify" in able else None
+        now = driver.status() if "status" in able else None
     if as_json:
-        emit({"extended": driver.extended, "info": asdict(info) if info else None, **asdict(now)})
+        credit = asdict(now) if now else {"state": None, "seconds_left": None}
+        emit({"extended": getattr(driver, "extended", None), "info": asdict(info) if info else None, **credit})
         return
     if info is not None:
-        click.echo(f"{info.serial}: {info.model} {info.board}, firmware {info.firmware}, count {info.last_count}")
-    click.echo(_credit(now))
+        shown = [f"{info.model} {info.board}".strip()] if info.model or info.board else []
+        shown += [f"firmware {info.firmware}"] if info.firmware else []
+        shown += [f"count {info.last_count}"] if now else []
+        click.echo(f"{info.serial or 'no serial'}: {', '.join(shown)}")
+    click.echo(_credit(now) if now else "it knows no tokens: what the customer may use is up to who switches it")
 
 
 @bridge.command()
 @port_options
 @output_options
 def telemetry(connect: Connect, as_json: bool) -> None:
-    """Show what the unit measures. hdk+ units only.
+    """Show what the unit measures. Not for an un-extended HDK.
 
     battery_current is positive while the battery charges; state_of_charge lies between 0 and 1.
 
@@ -136,6 +133,7 @@ def telemetry(connect: Connect, as_json: bool) -> None:
       paygo bridge telemetry /dev/ttyUSB0 --json | jq .battery_voltage
     """
     with connect() as driver:
+        require(driver, "telemetry")
         reading = driver.telemetry()
     if as_json:
         emit(reading.to_json())
@@ -143,7 +141,7 @@ def telemetry(connect: Connect, as_json: bool) -> None:
     said = reading.to_json()
     extra = said.pop("extra")
     for name, value in {**said, **extra}.items():
-        click.echo(f"{name:<20} {value} {_UNITS.get(name, '')}".rstrip())
+        click.echo(f"{name:<20} {value} {QUANTITIES.get(name, '')}".rstrip())
 
 
 @bridge.command()
@@ -160,7 +158,7 @@ def telemetry(connect: Connect, as_json: bool) -> None:
 @registry_options
 @output_options
 def watch(connect: Connect, interval: float, count: int | None, registry_path: str, as_json: bool) -> None:
-    """Print readings and alerts as they come. hdk+ units only.
+    """Print readings and alerts as they come. Not for an un-extended HDK.
 
     Every alert is stored as an action in the registry's file before the unit is told that it may forget it.
 
@@ -171,6 +169,7 @@ def watch(connect: Connect, interval: float, count: int | None, registry_path: s
     from hw_bridge.actions import ActionStore
 
     with connect() as driver, ActionStore.open(registry_path) as store:
+        require(driver, "telemetry")
         for taken in itertools.count(1):
             due = time.monotonic() + interval
             reading = driver.telemetry()
@@ -181,9 +180,12 @@ def watch(connect: Connect, interval: float, count: int | None, registry_path: s
                 return
 
 
-def _take_alerts(driver: HdkDriver, store: ActionStore, serial: str, until: float, as_json: bool) -> None:
+def _take_alerts(driver: Any, store: ActionStore, serial: str, until: float, as_json: bool) -> None:
     while True:
         left = max(0.0, until - time.monotonic())
+        if "poll" not in capabilities(driver):
+            time.sleep(left)
+            return
         for alert in driver.poll(left):
             try:
                 action = store.record(serial, alert)
@@ -207,7 +209,7 @@ def _show_alert(action: Action | None, alert: Alert, serial: str, as_json: bool)
 
 def _reading_line(reading: Telemetry) -> str:
     said = reading.to_json()
-    shown = [f"{name} {said[name]:g} {unit}" for name, unit in _UNITS.items() if name in said]
+    shown = [f"{name} {said[name]:g} {unit}" for name, unit in QUANTITIES.items() if unit and name in said]
     if reading.state_of_charge is not None:
         shown.append(f"state_of_charge {reading.state_of_charge:.0%}")
     if reading.output is not None:

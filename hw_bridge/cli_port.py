@@ -5,21 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from paygo_core.shell import FiniteFloat, note
 
-if TYPE_CHECKING:
-    from hw_bridge.drivers.hdk import HdkDriver
-
 
 def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds PORT, --baud and --timeout. The command gets `connect`, which opens the port and gives a driver."""
+    """Adds PORT and what describes it. The command gets `connect`, which opens the port and gives a driver."""
 
     @click.argument("port", envvar="PAYGO_PORT")
-    @click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), default=115200, show_default=True, help="Speed.")
+    @click.option("-d", "--driver", default="hdk", show_default=True, metavar="NAME", help="What kind of unit it is.")
+    @click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), help="Speed.  [default: the driver's]")
     @click.option(
         "--timeout",
         type=FiniteFloat(min=0, min_open=True),
@@ -30,26 +28,39 @@ def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--transcript", metavar="FILE", help="Write every byte with time and direction there; keys are masked."
     )
     @functools.wraps(command)
-    def wrapped(*args: Any, port: str, baud: int, timeout: float | None, transcript: str | None, **kwargs: Any) -> Any:
-        return command(*args, connect=functools.partial(connect_to, port, baud, timeout, transcript), **kwargs)
+    def wrapped(
+        *args: Any,
+        port: str,
+        driver: str,
+        baud: int | None,
+        timeout: float | None,
+        transcript: str | None,
+        **kwargs: Any,
+    ) -> Any:
+        connect = functools.partial(connect_to, port, baud, timeout, transcript, driver)
+        return command(*args, connect=connect, **kwargs)
 
     return wrapped
 
 
 @contextmanager
-def connect_to(port: str, baud: int, timeout: float | None, transcript: str | None = None) -> Iterator[HdkDriver]:
+def connect_to(
+    port: str, baud: int | None, timeout: float | None, transcript: str | None = None, driver: str = "hdk"
+) -> Iterator[Any]:
     """A driver on an open port; `transcript` names the file that every byte goes to."""
-    from hw_bridge.drivers.hdk import HdkDriver
+    from hw_bridge.drivers import load_driver, usual_baud
     from hw_bridge.transcript import Transcript
     from hw_bridge.transport import Transport
 
+    make = load_driver(driver)
+    baud = baud or usual_baud(make)
     debug = click.get_current_context().find_root().meta.get("paygo.debug")
     with ExitStack() as owner:
         trace = None
         if transcript is not None:
             trace = owner.enter_context(Transcript(transcript, f"{port}, {baud} baud")).trace
         transport = owner.enter_context(Transport(port, baud, trace=trace))
-        yield HdkDriver(transport, log=(lambda text: note(f"unit: {text}")) if debug else None, timeout=timeout)
+        yield make(transport, log=(lambda text: note(f"unit: {text}")) if debug else None, timeout=timeout)
 
 
 Connect = Callable[[], Any]

@@ -10,7 +10,7 @@ from hw_bridge.actions import Action
 from hw_bridge.drivers import Verdict
 from paygo_core.registry import IssuedToken
 from paygo_core.report import Page, Section
-from paygo_core.wire.metrics import Telemetry
+from paygo_core.telemetry import Telemetry
 
 TRIP_V = 16.0
 CLEAR_V = 15.0

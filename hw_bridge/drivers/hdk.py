@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, cast
 
-from hw_bridge.drivers import Entry, UnitStatus, Verdict
+from hw_bridge.drivers import ActiveAlert, Capability, Entry, Info, Load, UnitStatus, Verdict
 from hw_bridge.transport import Transport
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError
 from paygo_core.redact import mask_secrets
+from paygo_core.telemetry import Telemetry
 from paygo_core.wire import hdk
 from paygo_core.wire.hdk import Alert, Damaged, Event, HdkReader, LogLine, Reply
-from paygo_core.wire.metrics import Telemetry, decode_payload
+from paygo_core.wire.metrics import decode_payload
 
 QUIET_SECONDS = 0.3
 QUERY_SECONDS = 6.0
@@ -27,39 +27,7 @@ CHANGE_SECONDS = 10.0
 QUERY_TRIES = 3
 WRAPPED = 2**31
 """An HDK's credit counts down below zero; from here on its seconds are that."""
-
-
-@dataclass(frozen=True)
-class Info:
-    """Who an `hdk+` unit is (H19).
-
-    serial: empty before set-up. last_count: the highest accepted count, 0 before set-up. boot: the name of its present
-    start, one more at each, 0 before set-up.
-    """
-
-    serial: str
-    model: str
-    board: str
-    firmware: str
-    last_count: int
-    boot: int
-
-
-@dataclass(frozen=True)
-class Load:
-    """The operator's switch (off, on, auto), and whether the output is on (H16)."""
-
-    switch: Literal["off", "on", "auto"]
-    output: bool
-
-
-@dataclass(frozen=True)
-class ActiveAlert:
-    """An alert that is active now (H17). value: in `unit`, mV for a voltage, 1 where nothing is measured."""
-
-    code: str
-    value: int
-    unit: str
+LACKING: frozenset[Capability] = frozenset(("switch_load", "telemetry", "alerts", "poll"))
 
 
 class HdkDriver:
@@ -86,6 +54,11 @@ class HdkDriver:
         self._reader = HdkReader()
         self._alerts: list[Alert] = []
         self._seen = 0
+
+    @property
+    def lacking(self) -> frozenset[Capability]:
+        """What an un-extended HDK has not."""
+        return frozenset() if self.extended is not False else LACKING
 
     def identify(self) -> Info | None:
         """Finds out what the unit is, by a question that both kinds answer; None for an un-extended HDK.

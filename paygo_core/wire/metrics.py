@@ -4,61 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 from paygo_core.errors import DeviceError
+from paygo_core.telemetry import QUANTITIES, Telemetry
 
 LARGEST_PAYLOAD = 4096
 """Characters."""
 
 _SHORT = {"sn": "serial_number", "ts": "timestamp", "rc": "request_count", "d": "data", "tc": "token_count"}
-_QUANTITIES = (
-    "battery_voltage",
-    "battery_current",
-    "panel_voltage",
-    "panel_current",
-    "panel_power",
-    "load_current",
-    "temperature",
-    "state_of_charge",
-)
-
-
-@dataclass(frozen=True)
-class Telemetry:
-    """One reading of a unit.
-
-    Voltages V, currents A (battery_current is positive while the battery charges), power W, temperature °C,
-    state_of_charge 0 … 1; output: the customer has power. None: the unit did not say. extra: all else that it said,
-    under the unit's own names.
-    """
-
-    serial: str = ""
-    taken_at: datetime | None = None
-    request_count: int | None = None
-    battery_voltage: float | None = None
-    battery_current: float | None = None
-    panel_voltage: float | None = None
-    panel_current: float | None = None
-    panel_power: float | None = None
-    load_current: float | None = None
-    temperature: float | None = None
-    state_of_charge: float | None = None
-    output: bool | None = None
-    token_count: int | None = None
-    tampered: bool | None = None
-    firmware_version: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """What the unit said, for machines: `taken_at` in ISO 8601, nothing that is None."""
-        said = {name: value for name, value in asdict(self).items() if value is not None}
-        if self.taken_at is not None:
-            said["taken_at"] = self.taken_at.isoformat()
-        return said
 
 
 def decode_payload(text: str) -> Telemetry:
@@ -77,7 +32,7 @@ def decode_payload(text: str) -> Telemetry:
         raise _wrong("its data has no names")
     said.update(_long_names(data))
 
-    known: dict[str, Any] = {name: _number(name, said.pop(name, None)) for name in _QUANTITIES}
+    known: dict[str, Any] = {name: _number(name, said.pop(name, None)) for name in QUANTITIES}
     if known["battery_current"] is not None:
         known["battery_current"] = 0.0 - known["battery_current"]  # Metrics: negative charges (H15)
     return Telemetry(

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from hw_bridge.actions import ActionStore
-from hw_bridge.drivers import Entry, UnitStatus
-from hw_bridge.drivers.hdk import HdkDriver, Load
+from hw_bridge.drivers import Entry, Load, UnitStatus
+from hw_bridge.drivers.hdk import HdkDriver
 from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig, TokenType, generate_token
 from paygo_core.device import Device

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 from fake_hdk import KEY, FakeHdk, PlusUnit, ScriptedUnit, checked, serial_forms
 
-from hw_bridge.drivers import Entry, UnitStatus
-from hw_bridge.drivers.hdk import ActiveAlert, HdkDriver, Info, Load
+from hw_bridge.drivers import ActiveAlert, Entry, Info, Load, UnitStatus
+from hw_bridge.drivers.hdk import HdkDriver
 from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig, PaygoError, TokenType, generate_token
 from paygo_core.device import Device

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from openpaygo import MetricsRequestHandler
 
 from paygo_core.errors import DeviceError
-from paygo_core.wire.metrics import LARGEST_PAYLOAD, Telemetry, decode_payload
+from paygo_core.telemetry import Telemetry
+from paygo_core.wire.metrics import LARGEST_PAYLOAD, decode_payload
 
 
 def test_a_simple_payload_made_by_the_reference_implementation():
