@@ -249,29 +249,33 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
 
 @device.command()
 @click.option("--new", "new_file", metavar="FILE", help="First line: the new passphrase; - is standard input.")
+@click.option("--new-key-file", metavar="FILE", help="Random bytes in place of a passphrase; made if it is not there.")
 @click.option("--remove", is_flag=True, help="Store the keys plain.")
 @registry_options
 @output_options
-def passphrase(*, new_file: str | None, remove: bool, registry_path: str, as_json: bool) -> None:
-    """Encrypt the registry's keys, change the passphrase, or store them plain.
+def passphrase(
+    *, new_file: str | None, new_key_file: str | None, remove: bool, registry_path: str, as_json: bool
+) -> None:
+    """Encrypt the registry's keys, change what opens them, or store them plain.
 
-    Every key is encrypted anew, in one transaction. The present passphrase comes from --passphrase-file, or from
-    PAYGO_PASSPHRASE. Without its passphrase an encrypted registry issues no token, and nobody can recover it: keep it
-    apart from the registry's copies.
+    Every key is encrypted anew, in one transaction: after a crash the old or the new passphrase opens all of them.
+    What opens them now comes from --passphrase-file, PAYGO_PASSPHRASE or --registry-key-file. Without it an encrypted
+    registry issues no token, and nobody can recover it: keep it apart from the registry's copies.
 
     \b
       paygo device passphrase --new new.txt
       paygo device passphrase --passphrase-file old.txt --new new.txt
+      paygo device passphrase --new-key-file /etc/paygo/registry.key
     """
-    if (new_file is None) is not remove:
-        raise click.UsageError("give one of --new and --remove")
+    if (new_file is not None) + (new_key_file is not None) + remove != 1:
+        raise click.UsageError("give one of --new, --new-key-file and --remove")
     new = None if new_file is None else read_passphrase(new_file)
     with open_registry(registry_path) as registry:
-        keys = registry.change_passphrase(new)
+        keys = registry.change_passphrase(new) if new_key_file is None else registry.change_key_file(new_key_file)
     if as_json:
-        emit({"keys": keys, "encrypted": new is not None})
+        emit({"keys": keys, "encrypted": not remove})
     else:
-        click.echo(f"{keys} key{'' if keys == 1 else 's'} {'stored plain' if new is None else 'encrypted'}")
+        click.echo(f"{keys} key{'' if keys == 1 else 's'} {'stored plain' if remove else 'encrypted'}")
 
 
 def _one_of_six(command: Callable[..., Any]) -> Callable[..., Any]:

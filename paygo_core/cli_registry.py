@@ -1,4 +1,4 @@
-"""The options that name a registry and its passphrase, for the commands of every package."""
+"""The options that name a registry and what opens its keys, for the commands of every package."""
 
 from __future__ import annotations
 
@@ -17,15 +17,25 @@ if TYPE_CHECKING:
 
 _LONGEST_PASSPHRASE = 4096
 _FILE = "paygo.passphrase_file"
+_KEY_FILE = "paygo.registry_key_file"
 
 
-def _remember(ctx: click.Context, _parameter: click.Parameter, name: str | None) -> None:
-    ctx.meta[_FILE] = name
+def _remember(ctx: click.Context, parameter: click.Parameter, name: str | None) -> None:
+    ctx.meta[f"paygo.{parameter.name}"] = name
 
 
 def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--registry as the argument registry_path, and --passphrase-file, which open_registry finds by itself."""
+    """--registry as the argument registry_path, and what opens its keys, which open_registry finds by itself."""
     for option in (
+        click.option(
+            "--registry-key-file",
+            metavar="FILE",
+            envvar="PAYGO_REGISTRY_KEY_FILE",
+            show_envvar=True,
+            expose_value=False,
+            callback=_remember,
+            help="The random bytes that open an encrypted registry, in place of a passphrase.",
+        ),
         click.option(
             "--passphrase-file",
             metavar="FILE",
@@ -51,10 +61,17 @@ def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_registry(path: str, create: bool = False) -> Registry:
-    """The registry that the options of the running command name."""
+    """The registry that the options of the running command name.
+
+    A new one is encrypted from the start when they name a key file or a passphrase that nobody has to type.
+    """
     from paygo_core.registry import Registry
 
-    return Registry.open(path, create, passphrase=_passphrase)
+    context = click.get_current_context(silent=True)
+    meta = context.meta if context is not None else {}
+    typed = meta.get(_FILE) is None and not os.environ.get("PAYGO_PASSPHRASE")
+    passphrase = _passphrase() if create and not typed else _passphrase
+    return Registry.open(path, create, passphrase=passphrase, key_file=meta.get(_KEY_FILE))
 
 
 def read_passphrase(name: str) -> str:
@@ -70,6 +87,8 @@ def read_passphrase(name: str) -> str:
         raise PaygoError(
             f"the passphrase file {name} cannot be read: {why}", "its first line is the passphrase"
         ) from None
+    if not text.rstrip("\r\n"):
+        raise PaygoError(f"the passphrase file {name} is empty", "its first line is the passphrase")
     return text.rstrip("\r\n")
 
 

@@ -142,6 +142,14 @@ def _path_of(place: str | os.PathLike[str]) -> str:
     return os.path.expanduser(path)
 
 
+def _close_to_others(path: str) -> None:
+    """A registry that was copied or restored gets mode 0600 again. Who does not own it cannot do that."""
+    with suppress(PermissionError):
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with suppress(FileNotFoundError):
+                os.chmod(name, 0o600)
+
+
 def _ensure_file(path: str, create: bool) -> None:
     """Makes the file before SQLite does, so that it never has another mode than 0600; SQLite's journal inherits it."""
     try:
@@ -150,7 +158,10 @@ def _ensure_file(path: str, create: bool) -> None:
             if create:
                 with suppress(FileExistsError):
                     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            regular = stat.S_ISREG(os.stat(path).st_mode)
+            mode = os.stat(path).st_mode
+            regular = stat.S_ISREG(mode)
+            if regular and mode & 0o077:
+                _close_to_others(path)
     except (FileNotFoundError, NotADirectoryError):
         if create:
             raise PaygoError(f"{path}: the directory does not exist", "make it first, or name another path") from None

@@ -11,14 +11,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -28,7 +28,7 @@ from paygo_core.device import Device
 from paygo_core.errors import PaygoError
 from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_sync, next_token, next_tokens
-from paygo_core.registry.keys import NO_KEY, KeyBox, Passphrase, ask
+from paygo_core.registry.keys import NO_KEY, KeyBox, KeyFile, Passphrase, Secrets
 from paygo_core.registry.life import check_change, check_in_use
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date, schema_version
 from paygo_core.registry.schema import (
@@ -158,11 +158,11 @@ class Registry:
     threads, and from several processes on the same file (not on a network file system).
     """
 
-    def __init__(self, path: str, engine: Engine, passphrase: Passphrase | None = None) -> None:
+    def __init__(self, path: str, engine: Engine, opens_with: Secrets) -> None:
         self._path = path
         self._engine = engine
         self._writing = writing(engine)
-        self._passphrase = passphrase
+        self._secrets = opens_with
         self._box = KeyBox()
         self._opening = threading.Lock()
         self._ready = False
@@ -174,16 +174,18 @@ class Registry:
         create: bool = True,
         *,
         passphrase: Passphrase | None = None,
+        key_file: str | os.PathLike[str] | None = None,
         busy_seconds: float = 30.0,
     ) -> Registry:
         """The registry in a file (a path, or `sqlite:///path`), or in PostgreSQL (`postgresql://user@host/name`).
 
         A new file is made with mode 0600; an older schema is brought up to date. create: make it when it is not there;
         else that is a PaygoError. passphrase: a text, or a function that is called when an encrypted key is needed for
-        the first time. A new registry opened with a text encrypts its keys from the start. busy_seconds: how long to
-        wait for another program's transaction.
+        the first time. key_file: a file of 16 to 4096 random bytes instead. A new registry opened with either encrypts
+        its keys from the start. busy_seconds: how long to wait for another program's transaction.
         """
-        registry = cls(*open_engine(place, create, busy_seconds), passphrase)
+        opens_with = Secrets(passphrase, None if key_file is None else KeyFile(os.fspath(key_file)))
+        registry = cls(*open_engine(place, create, busy_seconds), opens_with)
         try:
             registry._ensure_schema(create)
             registry._ready = True
@@ -214,7 +216,7 @@ class Registry:
 
     def _ask_first(self, write: bool) -> None:
         """Nobody shall wait for a lock while somebody types a passphrase."""
-        if write and self._ready and callable(self._passphrase):
+        if write and self._ready and callable(self._secrets.passphrase):
             with self._transaction() as session:
                 self._keys(session)
 
@@ -232,8 +234,8 @@ class Registry:
                 bring_up_to_date(session.connection(), found)
             if found is None:
                 session.add(MetaRow(name="made_by", value=f"paygo {__version__}"))
-                if isinstance(self._passphrase, str):
-                    session.add(MetaRow(name=ENCRYPTION, value=KeyBox.new(self._passphrase).parameters))
+                if (secret := self._secrets.given) is not None:
+                    session.add(MetaRow(name=ENCRYPTION, value=KeyBox.new(secret).parameters))
         keep_log(self._engine)
 
     def _keys(self, session: Session) -> KeyBox:
@@ -246,9 +248,7 @@ class Registry:
             return self._box
         with self._opening:
             if parameters != self._box.parameters:
-                if parameters:
-                    self._passphrase = ask(self._passphrase)
-                self._box = KeyBox.of(parameters, ask(self._passphrase)) if parameters else KeyBox()
+                self._box = self._secrets.box(parameters)
             return self._box
 
     @property
@@ -260,35 +260,48 @@ class Registry:
     def change_passphrase(self, new: str | None) -> int:
         """Encrypts every key anew, under another passphrase, or stores them plain when `new` is None.
 
-        One transaction; returns how many keys there are. What SQLite kept of the old ones is overwritten. Needs the
-        present passphrase when there is one.
+        One transaction, so that after a crash either the old or the new one opens every key; returns how many keys
+        there are. What SQLite kept of the old ones is overwritten. Needs what opens the present ones.
         """
         if new == "":
             raise PaygoError("an empty passphrase protects nothing", "give None to store the keys plain")
-        box = KeyBox() if new is None else KeyBox.new(new)
+        return self._encrypt_anew(KeyBox() if new is None else KeyBox.new(new), Secrets(new))
+
+    def change_key_file(self, new: str | os.PathLike[str]) -> int:
+        """The same with the bytes of a key file, which is made when it is not there (mode 0600, 32 random bytes)."""
+        file = KeyFile(os.fspath(new))
+        with suppress(FileNotFoundError):
+            os.stat(file.path)
+            return self._encrypt_anew(KeyBox.new(file.read()), Secrets(None, file))
+        with self._transaction() as session:
+            self._keys(session)  # no file is made for whom the registry does not open
+        file.make()
+        return self._encrypt_anew(KeyBox.new(file.read()), Secrets(None, file))
+
+    def _encrypt_anew(self, box: KeyBox, opens_with: Secrets) -> int:
         changed = 0
+        page = select(DeviceRow.id, DeviceRow.serial, DeviceRow.key_format, DeviceRow.key_blob)
+        page = page.where(DeviceRow.serial > bindparam("last"), DeviceRow.key_format != NO_KEY)
+        page = page.order_by(DeviceRow.serial).limit(_PAGE).with_for_update()
         with self._transaction(write=True) as session:
             lock_registry(session)
-            old = self._keys(session)
-            last = 0
-            query = select(DeviceRow).order_by(DeviceRow.id).limit(_PAGE)
-            while page := list(session.scalars(query.where(DeviceRow.id > last))):
-                last = page[-1].id
-                for device in page:
-                    if device.key_format != NO_KEY:
-                        key = old.unseal(device.serial, device.key_format, device.key_blob)
-                        device.key_format, device.key_blob = box.seal(device.serial, key)
-                        changed += 1
-                session.flush()
-                session.expunge_all()
-            row = session.get(MetaRow, ENCRYPTION)
-            if row is not None:
-                session.delete(row)
-                session.flush()
+            old, last = self._keys(session), ""
+            while rows := session.execute(page, {"last": last}).all():
+                keys = [old.unseal(row.serial, row.key_format, row.key_blob) for row in rows]
+                sealed = [box.seal(row.serial, key) for row, key in zip(rows, keys, strict=True)]
+                session.execute(
+                    update(DeviceRow),
+                    [
+                        {"id": row.id, "key_format": stored_as, "key_blob": blob}
+                        for row, (stored_as, blob) in zip(rows, sealed, strict=True)
+                    ],
+                )
+                changed, last = changed + len(rows), rows[-1].serial
+            session.execute(delete(MetaRow).where(MetaRow.name == ENCRYPTION))
             if box.parameters:
                 session.add(MetaRow(name=ENCRYPTION, value=box.parameters))
         with self._opening:
-            self._passphrase, self._box = new, box
+            self._secrets, self._box = opens_with, box
         with explained(self._path):
             compact(self._engine)
         return changed
@@ -374,6 +387,7 @@ class Registry:
         Its counts go on, so that no record is ambiguous; it is new until it is provisioned again. Returns the device.
         """
         with self._transaction(write=True) as session:
+            lock_registry(session)  # against who encrypts all keys anew
             row = _row(session, serial, lock=True)
             check_in_use(serial, row.state)
             keys = self._keys(session)

@@ -25,6 +25,7 @@ _SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
     ("database \"", RegistryUnavailableError, "the server has no such database", "make it with createdb"),
     ("connection", RegistryUnavailableError, "the server cannot be reached", "check host, port and whether it runs"),
     ("permission denied", RegistryUnavailableError, "the user may not do that", "grant it the tables of the registry"),
+    ("deadlock", RegistryUnavailableError, "another program is writing to it", "try again when it is done"),
     ("locked", RegistryUnavailableError, "another program is writing to the registry", "try again when it is done"),
     ("readonly", RegistryUnavailableError, "the registry may not be written", "check the file's owner and mode"),
     ("unable to open", RegistryUnavailableError, "the registry cannot be opened", "check who may use its directory"),

@@ -6,15 +6,19 @@ import json
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from servers import postgresql_server
 from sqlalchemy import text
 
 from paygo_core import DeviceConfig, PaygoError, generate_token
 from paygo_core.device import Device
 from paygo_core.registry import Registry
 from paygo_core.registry.engine import open_engine
+from paygo_core.registry.keys import KeyFile
 
 KEY = bytes.fromhex("0f9ab80edc05fbbc41ec9530f6da0ab1")
 DEVICE = Device("SLT1", DeviceConfig(KEY, 123456789), 1, "Model", "1.0", "")
@@ -212,3 +216,161 @@ def test_the_shell_encrypts_rekeys_and_issues(tmp_path):
     assert paygo(tmp_path, "device", "passphrase").returncode == 2
     missing = paygo(tmp_path, "device", "passphrase", "--new", "nowhere")
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+class TestKeyFile:
+    def test_a_registry_made_with_a_key_file_opens_with_it_alone(self, path, tmp_path):
+        file = tmp_path / "registry.key"
+        KeyFile(str(file)).make()
+        assert (stat.S_IMODE(file.stat().st_mode), file.stat().st_size) == (0o600, 32)
+        with Registry.open(path, key_file=file) as registry:
+            registry.import_devices([DEVICE, OTHER])
+            assert registry.encrypted
+        assert KEY not in path.read_bytes()
+        with Registry.open(path, key_file=file, passphrase="unused") as registry:
+            assert registry.issue("SLT1", value=7) == generate_token(DEVICE.config, 1, 7)
+        with Registry.open(path, passphrase=RIGHT) as registry, pytest.raises(PaygoError, match="with a key file, and"):
+            registry.device("SLT1")
+        other = tmp_path / "other.key"
+        other.write_bytes(file.read_bytes()[::-1])
+        with Registry.open(path, key_file=other) as registry, pytest.raises(PaygoError, match="key file is not this"):
+            registry.device("SLT1")
+
+    @pytest.mark.parametrize("content", [None, b"", b"x" * 15, b"x" * 4097])
+    def test_a_file_that_cannot_be_a_key_file_is_one_sentence(self, path, tmp_path, content):
+        file = tmp_path / "registry.key"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(PaygoError, match=r"registry\.key (cannot be read|has)"):
+            Registry.open(path, key_file=file)
+
+    def test_a_passphrase_becomes_a_key_file_and_back(self, sealed, tmp_path):
+        file = tmp_path / "registry.key"
+        with (
+            Registry.open(sealed, passphrase=WRONG) as registry,
+            pytest.raises(PaygoError, match="not this registry's"),
+        ):
+            registry.change_key_file(file)
+        assert not file.exists()
+        with Registry.open(sealed, passphrase=RIGHT) as registry:
+            assert registry.change_key_file(file) == 2
+            assert registry.device("SLT1") == DEVICE
+        with Registry.open(sealed, key_file=file) as registry:
+            assert registry.device("SLT2") == OTHER
+            assert registry.change_key_file(file) == 2, "the same file may be given again"
+            registry.change_passphrase(RIGHT)
+        with Registry.open(sealed, key_file=file) as registry, pytest.raises(PaygoError, match="a key file was given"):
+            registry.device("SLT2")
+        with Registry.open(sealed, passphrase=RIGHT) as registry:
+            assert registry.device("SLT2") == OTHER
+
+    def test_the_shell_makes_uses_and_names_key_files(self, tmp_path):
+        option = ["--registry-key-file", "registry.key"]
+        assert paygo(tmp_path, "device", "new", "--prefix", "SLT", passphrase=RIGHT).returncode == 0
+        refused = paygo(tmp_path, "device", "token", "SLT0000001", "--add", "7")
+        assert "no passphrase was given" in refused.stderr, "a new registry was encrypted from the start"
+        made = paygo(tmp_path, "device", "passphrase", "--new-key-file", "registry.key", passphrase=RIGHT)
+        assert (made.returncode, made.stdout) == (0, "1 key encrypted\n")
+        assert "with a key file, and none" in paygo(tmp_path, "device", "token", "SLT0000001", "--add", "7").stderr
+        assert paygo(tmp_path, "device", "token", "SLT0000001", "--add", "7", *option).returncode == 0
+        assert paygo(tmp_path, "device", "passphrase", "--new-key-file", "a", "--remove", *option).returncode == 2
+        (tmp_path / "empty").write_text("\n")
+        assert "is empty" in paygo(tmp_path, "device", "passphrase", "--new", "empty", *option).stderr
+        with Registry.open(tmp_path / "fleet.db", key_file=tmp_path / "registry.key"):
+            pass
+        new = paygo(tmp_path, "device", "new", "--prefix", "SLT", "--registry", "other.db", *option)
+        assert new.returncode == 0
+        assert Registry.open(tmp_path / "other.db").encrypted
+
+
+def test_a_copied_registry_is_closed_to_others_again(sealed):
+    sealed.chmod(0o644)
+    with Registry.open(sealed, create=False) as registry:
+        assert registry.entry("SLT1").count == 1
+    assert stat.S_IMODE(sealed.stat().st_mode) == 0o600
+
+
+# Encrypts a copy of a registry anew again and again, each time in a child that kills itself one call later than the
+# last, until one lives through it. Weak keys from the passphrase: they are not what is tested.
+REKEYER = """
+import os, shutil, signal, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from paygo_core.registry import Registry, keys
+keys.SCRYPT_N = 1 << 4
+path, to = sys.argv[1:]
+with Registry.open(path, passphrase="old") as registry:
+    registry.make(1100, "S")
+    registry.add_plain("PLAIN")
+left = 0
+def count_down(*_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+for name in ("begin", "before_cursor_execute", "after_cursor_execute", "commit"):
+    event.listen(Engine, name, count_down)
+killed = 0
+while True:
+    shutil.copy(path, f"{path}.{killed}")
+    child = os.fork()
+    if child == 0:
+        with Registry.open(f"{path}.{killed}", passphrase="old") as registry:
+            left = killed + 1
+            registry.change_key_file(to) if to else registry.change_passphrase("new")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if status == 0:
+        break
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    killed += 1
+print(killed)
+"""
+
+
+@pytest.mark.parametrize("to", ["", "registry.key"])
+def test_who_dies_while_encrypting_anew_leaves_the_old_or_the_new_never_a_mix(path, tmp_path, to):
+    file = str(tmp_path / to) if to else ""
+    done = subprocess.run(
+        [sys.executable, "-c", REKEYER, str(path), file], check=True, capture_output=True, text=True, timeout=100
+    )
+    killed = int(done.stdout)
+    assert killed > 15
+    opened = []
+    for number in range(killed + 1):
+        place = f"{path}.{number}"
+        with Registry.open(place, passphrase="old") as old:
+            expected = 1100
+            try:
+                opened.append("old" if len(list(old.devices())) == expected else "mix")
+                continue
+            except PaygoError as error:
+                assert "passphrase is not" in error.cause or "key file" in error.cause  # noqa: PT017
+        with Registry.open(place, passphrase="new", key_file=file or None) as new:
+            opened.append("new" if len(list(new.devices())) == expected else "mix")
+    assert opened == ["old"] * opened.count("old") + ["new"] * opened.count("new")
+    assert "old" in opened
+    assert opened[-1] == "new"
+
+
+def test_a_device_that_gets_a_new_key_while_all_are_encrypted_anew_keeps_it(tmp_path):
+    with postgresql_server() as url, Registry.open(url, passphrase=RIGHT) as one:
+        serials = one.make(40, "S")
+        got: dict[str, DeviceConfig] = {}
+
+        def change(serial: str) -> None:
+            with suppress(PaygoError):  # its passphrase is another one now
+                got[serial] = one.rekey(serial).config
+
+        changes = [threading.Thread(target=change, args=(serial,)) for serial in serials]
+        with Registry.open(url, passphrase=RIGHT) as other:
+            for number, thread in enumerate(changes):
+                thread.start()
+                if number == 20:
+                    other.change_passphrase("another")
+            for thread in changes:
+                thread.join()
+            keys = {device.serial: device.config for device in other.devices()}
+            assert len({config.secret_key for config in keys.values()}) == 40
+            assert got.items() <= keys.items()
+            assert got
