@@ -61,7 +61,7 @@ def provision(
     if device_list is not None:
         if ctx.get_parameter_source("registry_path") is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError("give --device-list or --registry, not both")
-        device = _listed(device_list, serial)
+        device = listed_device(device_list, serial)
         with connect() as driver:
             require(driver, "provision")
             status = driver.provision(device)
@@ -80,7 +80,8 @@ def provision(
         click.echo(f"{serial} is set up; {_credit(status)}")
 
 
-def _listed(path: str, serial: str) -> Device:
+def listed_device(path: str, serial: str) -> Device:
+    """The device with this serial in a device list. Raises PaygoError when it has none, or a broken row."""
     from paygo_core.device_list import read_device_list
 
     listed = read_device_list(path)

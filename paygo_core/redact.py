@@ -21,7 +21,8 @@ _LOOKS_LIKE_KEY = re.compile(
 )
 
 
-def _forms(key: bytes) -> list[str]:
+def key_forms(key: bytes) -> list[str]:
+    """How a key can be written: hexadecimal, spaced, unpadded, base64, raw."""
     pairs = [f"{byte:02x}" for byte in key]
     unpadded = [f"{byte:x}" for byte in key]
     plain = ["".join(pairs), " ".join(pairs), ":".join(pairs), "".join(unpadded), " ".join(unpadded)]
@@ -32,6 +33,6 @@ def _forms(key: bytes) -> list[str]:
 def mask_secrets(text: str, *keys: bytes) -> str:
     """`text` with the given keys, and whatever looks like one, masked."""
     for key in keys:
-        for form in _forms(key):
+        for form in key_forms(key):
             text = re.sub(re.escape(form), MASK, text, flags=re.IGNORECASE)
     return _LOOKS_LIKE_KEY.sub(MASK, text)

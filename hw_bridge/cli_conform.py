@@ -1,0 +1,212 @@
+"""The command group `paygo conform`: certifies a control unit over its cable."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paygo_core.cli_options import device_config, device_options, last_count
+from paygo_core.cli_registry import open_registry, registry_options
+from paygo_core.shell import FiniteFloat, Status, emit, note, output_options
+
+if TYPE_CHECKING:
+    from hw_bridge.conformance.results import Result
+    from paygo_core.device import Device
+
+_NEW_SERIAL = "990000001"
+"""Of a unit that nobody named: decimal, since an HDK keeps nothing else."""
+
+
+@click.group()
+def conform() -> None:
+    """Certify a control unit: the official procedure, and what it misses.
+
+    \b
+      paygo conform list
+      paygo conform run /dev/ttyUSB0 --serial SLT220000001 --device-list devices.csv
+    """
+
+
+@conform.command("list")
+@click.argument("tests", nargs=-1, metavar="[ID]...")
+@output_options
+def list_(tests: tuple[str, ...], as_json: bool) -> None:
+    """Print the catalogue: each test, the rule that it proves, what it needs, what it spends, how long it takes.
+
+    \b
+      paygo conform list
+      paygo conform list X1 P5 --json
+    """
+    from hw_bridge.conformance.catalogue import choose, load
+    from hw_bridge.conformance.costs import costs
+
+    chosen = choose(load(), tests)
+    for row in costs(chosen):
+        if as_json:
+            emit(row)
+            continue
+        needs = f"  needs {', '.join(row['needs'])}" if row["needs"] else ""
+        minutes = f", {row['world_seconds'] / 60:.0f} min of its time" if row["world_seconds"] else ""
+        click.echo(f"{row['id']:<10} {row['rule']:<4} {row['title']}  ({row['counts']} counts{minutes}){needs}")
+    if not as_json:
+        click.echo(f"{len(chosen)} tests")
+
+
+def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to run, and how far it may go."""
+    options = [
+        click.option("--only", multiple=True, metavar="ID", help="Only this test or group; may be repeated."),
+        click.option(
+            "--spend-counts",
+            type=click.IntRange(0, 65_535),
+            default=300,
+            show_default=True,
+            metavar="N",
+            help="How many counts of the device the run may spend; what does not fit is not run.",
+        ),
+        click.option(
+            "--allow-unlock",
+            is_flag=True,
+            help="Run the tests that unlock the unit for a moment. Should it then fail to lock again, it stays free.",
+        ),
+        click.option(
+            "--wait",
+            type=FiniteFloat(0, 100_000),
+            default=0.0,
+            metavar="MINUTES",
+            help="How long one test may let time pass where no clock can be advanced.",
+        ),
+        click.option(
+            "--leave",
+            default="locked",
+            show_default=True,
+            metavar="STATE",
+            help="How the unit is left: locked, unlocked, or units of credit (0 to 995).",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="FOLDER",
+            help="Where results and the device's row go.  [default: conform-SERIAL]",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the results that are in the folder."),
+        click.option("--yes", is_flag=True, help="Do not ask before the unit is unlocked."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@conform.command()
+@click.argument("port", envvar="PAYGO_PORT")
+@click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), default=115200, show_default=True, help="Speed.")
+@click.option(
+    "--timeout",
+    type=FiniteFloat(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Deadline of one command.  [default: what is usual for it]",
+)
+@click.option("--control", metavar="PATH|HOST:PORT", help="The control socket of a simulated unit.")
+@click.option("--serial", metavar="SERIAL", help="The device that the unit is, or becomes if it is not set up.")
+@click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
+@click.option("--count", type=last_count, default=1, show_default=True, help="With a key: the device's last count.")
+@device_options
+@_choices
+@registry_options
+@output_options
+def run(port: str, as_json: bool, **given: Any) -> Status:
+    """Run the tests on the unit at PORT and say what came of it. The exit status is 0 only if none failed.
+
+    The device comes from the registry (--serial, whose count then moves with every token), from a device list, or from
+    a key and a count. A unit that is not set up yet becomes that device; with none named it gets a key of its own,
+    which is in the folder's device.csv. At the end, also on Ctrl-C, the unit is left as asked, and device.csv has its
+    count.
+
+    \b
+      paygo conform run /dev/ttyUSB0 --serial SLT220000001 --registry fleet.db
+      paygo conform run /tmp/unit --control /tmp/unit.control --spend-counts 3000 --allow-unlock --yes
+    """
+    from hw_bridge.conformance import kit
+    from hw_bridge.conformance.catalogue import choose, load
+
+    leave = _checked_leave(given["leave"], given["allow_unlock"])
+    tests = choose(load(), given["only"])
+    allowed = given["allow_unlock"] and _confirmed(given["yes"], any(test.unlocks for test in tests))
+    with ExitStack() as owner:
+        device, record = _device(owner, given)
+        orders = kit.Orders(
+            tests,
+            given["output"] or Path(f"conform-{device.serial.replace('/', '_')}"),
+            budget=given["spend_counts"],
+            allow_unlock=allowed,
+            leave=leave,
+            resume=given["resume"],
+            record=record,
+            announce=note,
+        )
+        rig = kit.Rig(port, given["baud"], given["control"], longest_wait=given["wait"] * 60, timeout=given["timeout"])
+        outcome = kit.run(rig, device, orders, lambda result: _tell(result, as_json))
+    if as_json:
+        emit({**{name: value for name, value in outcome.to_json().items() if name != "results"}})
+    else:
+        click.echo(outcome.summary)
+        click.echo(f"the unit is left {leave}" if outcome.closed else f"the unit could NOT be left {leave}")
+        click.echo(f"its row is in {orders.output / 'device.csv'}, the results are in {orders.output / 'results.json'}")
+    return Status.PASSED if outcome.passed and outcome.closed else Status.FAILED
+
+
+def _checked_leave(leave: str, allow_unlock: bool) -> str:
+    if leave == "unlocked" and not allow_unlock:
+        raise click.UsageError("--leave unlocked unlocks the unit: it needs --allow-unlock")
+    if leave in ("locked", "unlocked") or (leave.isascii() and leave.isdigit() and int(leave[:4]) <= 995):
+        return leave
+    raise click.UsageError(f"--leave {leave!r} is none of locked, unlocked and 0 to 995")
+
+
+def _confirmed(yes: bool, any_unlocks: bool) -> bool:
+    """Whether the unit may be unlocked: who sits at a terminal is asked."""
+    if yes or not any_unlocks or not (sys.stdin is not None and sys.stdin.isatty()):
+        return True
+    question = "Some tests unlock the unit, and lock it again afterwards. A unit that fails them may stay free. Go on?"
+    return click.confirm(question, err=True)
+
+
+def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[int], object]]:
+    """The device that the options name, and what records a count of it."""
+    from hw_bridge.cli import listed_device
+    from paygo_core.device import Device
+    from paygo_core.tokens import DeviceConfig
+
+    serial = given["serial"]
+    if given["device_list"] is not None:
+        if serial is None:
+            raise click.UsageError("--device-list needs --serial")
+        return listed_device(given["device_list"], serial), lambda _count: None
+    if given["key"] or given["key_file"]:
+        names = ("key", "key_file", "starting_code", "divider", "restricted", "max_count")
+        config = device_config({name: given[name] for name in names})
+        return Device(serial or _NEW_SERIAL, config, given["count"]), lambda _count: None
+    if serial is not None:
+        registry = owner.enter_context(open_registry(given["registry_path"]))
+        return registry.device(serial), lambda count: registry.advance(serial, count, "paygo conform")
+    config = DeviceConfig(secrets.token_bytes(16), 1 + secrets.randbelow(999_999_999))
+    config = replace(config, time_divider=given["divider"], restricted_digit_set=given["restricted"])
+    return Device(_NEW_SERIAL, config), lambda _count: None
+
+
+def _tell(result: Result, as_json: bool) -> None:
+    from hw_bridge.conformance.kit import as_record
+
+    if as_json:
+        emit(as_record(result))
+        return
+    word = {"passed": "ok", "failed": "FAIL", "not run": "-"}[result.verdict]
+    reason = f": {result.reason}" if result.reason else ""
+    click.echo(f"{word:<5}{result.id:<10} {result.title}{reason}")
