@@ -13,6 +13,7 @@ from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_port import Connect, duration, port_options
 from hw_bridge.cli_replay import replay
+from hw_bridge.cli_scan import scan
 from hw_bridge.drivers import capabilities, require
 from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.errors import DeviceError, PaygoError
@@ -224,5 +225,5 @@ def _credit(status: UnitStatus) -> str:
     return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"
 
 
-for command in (alerts, enter, enable, disable, commands, replay):
+for command in (alerts, enter, enable, disable, commands, replay, scan):
     bridge.add_command(command)

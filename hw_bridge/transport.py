@@ -97,6 +97,18 @@ class Transport:
         except _FAILURES:
             raise self._vanished() from None
 
+    def set_line(self, baud: int, parity: str = "N") -> None:
+        """Goes on at another speed, in bits a second, and parity: N, E, O, M (mark) or S (space).
+
+        Raises PaygoError for what the port cannot do.
+        """
+        try:
+            self._serial.baudrate, self._serial.parity = baud, parity
+        except ValueError as error:
+            raise PaygoError(f"{self.port} cannot do that: {error}", "choose another speed or parity") from None
+        except _FAILURES:
+            raise self._vanished() from None
+
     def close(self) -> None:
         """Gives the port back; also one that has vanished, also twice."""
         with contextlib.suppress(*_FAILURES):

@@ -4,6 +4,9 @@ A driver is a class that is called with an open Transport, and optionally `log`,
 its answers, and `timeout`, the deadline of one command in seconds. It implements the protocols below as far as its
 hardware goes. Every method raises DeviceError when the unit refuses or answers nonsense, NoAnswerError when no answer
 comes in time and PortError when the port vanishes.
+
+For `paygo bridge scan` a driver class may have `heard`, which gets what a line said unasked and returns what is on it,
+or None, and `ask`, which gets a Transport and asks, by something that changes nothing on any unit.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ sets 0 days: a driver cannot tell, so judge such a token by `status()`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
@@ -24,9 +25,11 @@ QUIET_SECONDS = 0.3
 QUERY_SECONDS = 6.0
 CHANGE_SECONDS = 10.0
 """For an entry and a set-up: an HDK blinks up to 2.5 s before it answers, and a long walk takes seconds."""
+ASK_SECONDS = 2.0
 QUERY_TRIES = 3
 WRAPPED = 2**31
 """An HDK's credit counts down below zero; from here on its seconds are that."""
+_UNASKED = re.compile(rb"#(?:ALERT|STATUS|TOKEN);[A-Z_]+[;\r\n*]")
 LACKING: frozenset[Capability] = frozenset(("switch_load", "telemetry", "alerts", "poll"))
 
 
@@ -54,6 +57,24 @@ class HdkDriver:
         self._reader = HdkReader()
         self._alerts: list[Alert] = []
         self._seen = 0
+
+    @staticmethod
+    def heard(said: bytes) -> str | None:
+        """What a line that says this unasked has on it, None if it is not for this driver."""
+        return "an HDK or hdk+ unit" if _UNASKED.search(said) else None
+
+    @classmethod
+    def ask(cls, transport: Transport) -> str | None:
+        """What is on a line, by a question that changes nothing: `#STATUS;`, in which a keypad sees one key, `#`."""
+        driver = cls(transport, timeout=ASK_SECONDS)
+        try:
+            set_up = driver._ask(hdk.encode_status(), tries=1).name == "STATUS"
+            info = driver.identify()
+        except NoAnswerError:
+            return None
+        if info is not None:
+            return f"hdk+ unit {info.serial}" if info.serial else "hdk+ unit, not set up yet"
+        return "OpenPAYGO HDK" if set_up else "OpenPAYGO HDK, not set up yet"
 
     @property
     def lacking(self) -> frozenset[Capability]:
