@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from firmware_sim.protocols import CHARGERS, OURS
 from paygo_core.errors import PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
 
@@ -47,6 +48,13 @@ def sim() -> None:
     show_default=True,
     help="What the firmware runs on: this PC, or a chip that is emulated (by simavr or by QEMU).",
 )
+@click.option(
+    "--protocol",
+    type=click.Choice([OURS, *CHARGERS]),
+    default=OURS,
+    show_default=True,
+    help="What the unit speaks: our firmware's console, or the protocol of a charger that knows no tokens.",
+)
 @click.option("--attached", is_flag=True, help="Stop when standard input ends: for programs that start a unit.")
 @output_options
 def serve(
@@ -60,6 +68,7 @@ def serve(
     charge: float,
     sabotage: str,
     mcu: str,
+    protocol: str,
     attached: bool,
     as_json: bool,
 ) -> None:
@@ -78,6 +87,8 @@ def serve(
 
     if mcu != "pc" and sabotage != "none":
         raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
+    if protocol != OURS and (mcu != "pc" or sabotage != "none"):
+        raise PaygoError(f"a {protocol} charger runs other firmware than ours", "leave --mcu and --sabotage out")
     consoles = [("--link", link), ("--tcp", tcp), ("--rfc2217", rfc2217)]
     named = [option for option, given in consoles if given is not None]
     if len(named) > 1:
@@ -93,7 +104,9 @@ def serve(
         home = SolarHome(start_hour=start_hour, state_of_charge=charge)
         first_boot = 1 + secrets.randbelow(1 << 31)
         unit: Unit
-        if mcu == "pc":
+        if protocol != OURS:
+            unit = CHARGERS[protocol](storage, home)
+        elif mcu == "pc":
             unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=first_boot)
         else:
             from firmware_sim.mcu.build import starter

@@ -133,6 +133,7 @@ def telemetry(connect: Connect, as_json: bool) -> None:
     \b
       paygo bridge telemetry /dev/ttyUSB0
       paygo bridge telemetry /dev/ttyUSB0 --json | jq .battery_voltage
+      paygo bridge telemetry /dev/ttyUSB1 --driver epever
     """
     with connect() as driver:
         require(driver, "telemetry")

@@ -130,6 +130,7 @@ def _record_and_run(
 ) -> tuple[Command, Any]:
     """The command as it then is, and the unit's answer to it, None when it was not sent."""
     from hw_bridge.commands import CommandJournal
+    from hw_bridge.drivers import require
     from hw_bridge.store import operator
 
     port = connect.args[0]  # type: ignore[attr-defined]
@@ -139,6 +140,7 @@ def _record_and_run(
         while True:
             try:
                 with connect() as unit:
+                    require(unit, "enter" if kind == "enter" else "switch_load")
                     if command is None:
                         serial = _serial_of(unit)
                         command = journal.record(kind, serial=serial, port=port, token=token, by=operator())

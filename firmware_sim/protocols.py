@@ -1,0 +1,24 @@
+"""The kinds of unit that can be served on the PC, by the protocol that they speak."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from firmware_sim.plant.home import SolarHome
+    from firmware_sim.serve import Unit
+    from firmware_sim.storage import Storage
+
+
+def _epever(storage: Storage, home: SolarHome) -> Unit:
+    from firmware_sim.epever import EpeverUnit
+
+    return EpeverUnit(storage, home)
+
+
+CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever}
+"""Solar chargers that know no tokens, each made from its storage and its plant."""
+
+OURS = "hdk+"
+"""What our own firmware speaks."""
