@@ -104,6 +104,8 @@ def budgets(results: Results) -> list[Budget]:
     memory = results.info("test_token_batch", "megabytes")
     table.append(Budget("paygo token batch, 1 000 000 devices, memory", memory, 300, True, "MB"))
     table += registry_budgets(results)
+    faster = results.ratio("test_vedirect_of_pypi", "test_vedirect_of_ours")
+    table.append(Budget("VE.Direct to typed values, faster per byte than vedirect", faster, 4))
     return table
 
 
