@@ -17,7 +17,13 @@ def _epever(storage: Storage, home: SolarHome) -> Unit:
     return EpeverUnit(storage, home)
 
 
-CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever}
+def _vedirect(storage: Storage, home: SolarHome) -> Unit:
+    from firmware_sim.vedirect import VeDirectCharger
+
+    return VeDirectCharger(storage, home)
+
+
+CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever, "vedirect": _vedirect}
 """Solar chargers that know no tokens, each made from its storage and its plant."""
 
 OURS = "hdk+"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -308,6 +309,12 @@ def test_a_value_that_is_no_number_stays_the_units_text():
 )
 def test_errors_and_alarms_are_alerts_with_the_units_own_number(values, found):
     assert vedirect.alerts(values) == found
+
+
+def test_the_example_on_the_page_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "vedirect.md").read_text("utf-8")
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    assert capsys.readouterr().out == "12.8 12.8 {'BATTERY_OVERVOLTAGE': (2, 'ERR')}\n"
 
 
 # Noise
