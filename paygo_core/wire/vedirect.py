@@ -178,10 +178,18 @@ class VeDirectReader:
             if mark < 0 or end > len(buffer):
                 break
             event = _block(buffer[start:end])
+            if type(event) is Damaged and buffer[end - 1] in b"\r:":
+                if buffer[end - 1] == 13:
+                    end -= 1  # after a lost checksum byte this CR begins the next block; before one it does no harm
+                elif (message := _HEX.match(buffer, end - 1)) is None:
+                    break  # it may become a hex message, before which the checksum byte is still to come
+                elif type(inside := _hex_message(message[1], message[0].endswith(b"\n"))) is HexMessage:
+                    events.append(inside)
+                    buffer = buffer[start : end - 1] + buffer[message.end() :]
+                    start = 0
+                    continue
             events.append(event)
             start = end
-            if type(event) is Damaged and buffer[end - 1] == 13:
-                start -= 1  # after a lost checksum byte this CR begins the next block; before one it does no harm
         self._rest = buffer[start:]
         if len(self._rest) > LONGEST_BLOCK:
             events.append(_damaged(f"longer than {LONGEST_BLOCK} bytes", self._rest))

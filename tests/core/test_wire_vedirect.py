@@ -119,9 +119,13 @@ def test_of_ten_blocks_with_a_hex_message_inside_ten_are_decoded():
     assert len(events) == 20
 
 
-def test_a_hex_message_at_every_place_before_the_checksum_byte():
-    for at in range(len(CHARGER) - 1):
-        assert blocks(read(CHARGER[:at] + ASYNC + CHARGER[at:])) == read(CHARGER), at
+def test_a_hex_message_at_every_place_also_right_before_the_checksum_byte():
+    for block in (CHARGER, *BY_CHECK.values()):
+        for at in range(len(block)):
+            data = block[:at] + ASYNC + block[at:] + NEXT
+            for events in (read(data), by_byte(data)):
+                assert blocks(events) == [*read(block), NEXT_VALUES], at
+                assert len(events) == 3
 
 
 def test_a_hex_message_that_lost_its_line_feed_ends_at_the_next_field():
