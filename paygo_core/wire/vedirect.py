@@ -137,8 +137,8 @@ _END = b"\r\nChecksum\t"
 _EXACT = 256
 """The lower half of adler32 is 1 and the sum of the bytes mod 65 521, which so many do not reach."""
 _FIRST = b"\r\nPID\t"
-_HISTORY = b"\r\nH"
-"""From here to the end a block says what changes once in minutes."""
+_STATE, _HISTORY = b"\r\nCS\t", b"\r\nH"
+"""From here to the end a charger's, or a monitor's, block changes seldom."""
 _HEX = re.compile(rb":([^\r\n\t:]*)(?:\n|(?=[\r\t:]))")
 _DIGITS = re.compile(rb"[0-9A-Fa-f](?:[0-9A-Fa-f]{2})+")
 _BITS = re.compile(r"0x[0-9A-Fa-f]{1,8}")
@@ -210,16 +210,18 @@ def _block(text: bytes) -> Block | Damaged:
     if not text.endswith(_END, begin, -1):
         return _damaged("half a block", text)
     end = len(text) - len(_END) - 1
-    history = text.find(_HISTORY, begin, end)
+    seldom = text.find(_STATE, begin, end)
+    if seldom < 0:
+        seldom = text.find(_HISTORY, begin, end)
     try:
-        if history < 0:
+        if seldom < 0:
             lines = text[begin + 2 : end].split(b"\r\n")
             block, number = Block(map(_line, lines)), len(lines)
         else:
-            block = Block(_run(text[history:end]))
+            block = Block(_run(text[seldom:end]))
             number = len(block)
-            if history > begin:
-                lines = text[begin + 2 : history].split(b"\r\n")
+            if seldom > begin:
+                lines = text[begin + 2 : seldom].split(b"\r\n")
                 block.update(map(_line, lines))
                 number += len(lines)
     except ValueError as wrong:
