@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hw_bridge.drivers import capabilities, load_driver, usual_baud
 from hw_bridge.drivers import vedirect as driver_module
 from hw_bridge.drivers.vedirect import VeDirectDriver
+from hw_bridge.scan import scan_port
 from hw_bridge.simulated import ControlClient, simulated_unit
 from hw_bridge.transport import Transport
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, PortError, Problem
@@ -117,6 +118,13 @@ def test_a_charger_is_recognised_by_what_it_says_unasked():
     assert VeDirectDriver.heard(SHORT[30:] + NEXT) == "VE.Direct unit 0xA053"
     assert VeDirectDriver.heard(b"V\t12800\r\nChecksum\t=\r\nPID\t0xA053\r\nV") == "a VE.Direct unit"
     assert VeDirectDriver.heard(b"#ALERT;X;RAISED\r\nPID\r\n\x00\xff") is None
+
+
+def test_a_scan_finds_a_charger_and_sends_it_nothing(tmp_path):
+    with simulated_unit(tmp_path, "--protocol", "vedirect") as unit:
+        found = scan_port(unit.port, {"vedirect": VeDirectDriver})
+    assert (found.state, found.driver, found.baud) == ("recognised", "vedirect", 19_200)
+    assert "VE.Direct unit" in found.what
 
 
 def test_old_text_is_not_taken_for_the_present():
