@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -200,6 +201,16 @@ def test_it_is_served_like_every_unit():
         assert unit.ask(op="read")["output"] is False
         assert "keypad" in unit.ask(op="press", keys="1")["error"]
         assert unit.ask(op="power", on=False)["powered"] is False
+
+
+def test_a_simulator_that_is_killed_in_a_write_starts_from_the_old_setting(tmp_path):
+    options = ("--protocol", "vedirect", "--state", str(tmp_path / "charger"), "--control", "127.0.0.1:0")
+    with serving(*options) as unit, serial_for_url(unit.port, 19_200, timeout=10) as port:
+        assert unit.ask(op="cut_power", at_byte=3, kill=True) == {"ok": True}
+        port.write(OFF)
+        assert unit.process.wait(10) == -signal.SIGKILL
+    with serving(*options) as unit:
+        assert unit.ask(op="read")["output"] is True
 
 
 def test_it_runs_no_firmware_of_ours():
