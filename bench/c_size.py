@@ -102,14 +102,14 @@ PARTS = [
         ["paygo_unit_enter"],
     ),
     Part(
-        "the same in slices (`sliced.c`, 8 slots)",
-        [*_TOKENS, *_sources(CORE, "unit", "cache")],
-        [*(name for name in _UNIT if name != "paygo_unit_enter"), "sliced_begin", "sliced_run"],
+        "the same in slices (`sliced.c`, 4 slots)",
+        [*_TOKENS, *_sources(CORE, "unit", "slots")],
+        [*(name for name in _UNIT if name != "paygo_unit_enter"), "sliced_begin", "sliced_run", "sliced_idle"],
         ["paygo_config", "paygo_unit", "sliced"],
-        ["sliced_begin", "sliced_run"],
+        ["sliced_begin", "sliced_run", "sliced_idle"],
         with_sliced=True,
     ),
-    Part("of it a slot", [], [], ["paygo_cache_slot"], []),
+    Part("of it a slot", [], [], ["paygo_slot"], []),
     Part(
         "the whole unit (`firmware.h`)",
         [*_TOKENS, *_sources(CORE, "unit"), *sorted(FIRMWARE.glob("*.c"))],
@@ -168,7 +168,7 @@ def _ram(target: Target, part: Part, directory: Path) -> int:
     """Written by the compiler, as the lengths of arrays: nothing has to run."""
     probe = directory / "probe.c"
     kept = "".join(f"char kept_{name}[sizeof({name})];\n" for name in part.structs)
-    probe.write_text(f'#include "cache.h"\n#include "firmware.h"\n#include "{SLICED}"\n{kept}')
+    probe.write_text(f'#include "firmware.h"\n#include "slots.h"\n#include "{SLICED}"\n{kept}')
     run(target.compiler, *target.machine, *OPTIONS, "-c", probe, "-o", directory / "probe.o")
     listed = run(f"{target.prefix}nm", "-S", directory / "probe.o")
     sizes = re.findall(r"^[0-9a-f]+ ([0-9a-f]+) \w kept_", listed, flags=re.MULTILINE)

@@ -20,7 +20,7 @@ TEXT = PAGE.read_text("utf-8")
 CORE, FIRMWARE = ROOT / "paygo_core" / "csrc", ROOT / "firmware_sim" / "csrc"
 INCLUDES = [f"-I{CORE}", f"-I{FIRMWARE}"]
 COPIED = [
-    *(CORE / f"{name}.c" for name in ("siphash", "chain", "digits", "codec", "unit", "cache")),
+    *(CORE / f"{name}.c" for name in ("siphash", "chain", "digits", "codec", "unit", "slots")),
     FIRMWARE / "crc.c",
 ]
 CLANG, AVR, ARM = (
@@ -152,13 +152,13 @@ int main(void)
         const uint8_t length = entry(&config, &whole, text);
         const uint32_t steps = 1 + below(50);
         paygo_answer answer;
-        const paygo_verdict *verdict = &s.decoder.verdict;
+        const paygo_verdict *verdict = &s.entry.decoder.verdict;
         now += below(4) == 0 ? below(200000) : below(100);
         answer = paygo_unit_enter(&whole, &config, now, text, length);
         sliced_begin(&s, &in_slices, &config, now, text, length);
-        while (!sliced_run(&s, &in_slices, &config, steps)) {
+        while (!sliced_run(&s, &in_slices, steps)) {
         }
-        (void)sliced_run(&s, &in_slices, &config, steps); /* nothing is granted twice */
+        (void)sliced_run(&s, &in_slices, steps); /* nothing is granted twice */
         paygo_unit_store(&whole, 300, expected);
         paygo_unit_store(&in_slices, 300, stored);
         if (memcmp(expected, stored, sizeof stored) != 0 || verdict->type != answer.verdict.type ||
@@ -168,6 +168,7 @@ int main(void)
                          (int)answer.verdict.reason, (int)verdict->reason);
             return 1;
         }
+        (void)sliced_idle(&s, &in_slices, &config, (uint16_t)below(9));
         seen[verdict->reason]++;
     }
     for (round = 0; round < 11; round++) {

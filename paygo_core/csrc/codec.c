@@ -4,6 +4,9 @@
 /* T18: a device in the middle of its windows could take the token for another count within this distance. */
 #define COLLISION_SPAN UINT32_C(80)
 
+/* How far below the last count a checkpoint on the chain of counter synchronisation stays. */
+#define SYNC_BACK 64U
+
 static bool reserved(uint32_t value)
 {
     return value == PAYGO_VALUE_RESERVED_LOW || value == PAYGO_VALUE_RESERVED_HIGH;
@@ -42,9 +45,14 @@ static uint64_t token_base(const paygo_config *config, paygo_form form, uint32_t
     return (config->starting_code % modulus + value) % modulus;
 }
 
-static uint32_t mark_below(uint32_t count)
+static uint16_t below(uint16_t count, uint16_t back)
 {
-    return count > PAYGO_CHECKPOINT_BACK ? count - PAYGO_CHECKPOINT_BACK : 0;
+    return count > back ? (uint16_t)(count - back) : 0;
+}
+
+uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, uint32_t value)
+{
+    return below(count, value == PAYGO_VALUE_COUNTER_SYNC ? SYNC_BACK : config->older_window);
 }
 
 static void walk_from(paygo_walk *walk, const paygo_checkpoint *point)
@@ -66,7 +74,7 @@ uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t
 {
     const paygo_key key = paygo_key_load(config->secret_key);
     const uint64_t base = token_base(config, form, value);
-    const uint32_t mark = mark_below(count);
+    const uint32_t mark = below(count, PAYGO_CHECKPOINT_BACK);
     paygo_walk walk = paygo_walk_start(&key, form, config->starting_code, base);
     if (point->count > 0 && point->count <= count) {
         walk_from(&walk, point);
@@ -192,6 +200,7 @@ void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, cons
     const paygo_key key = paygo_key_load(config->secret_key);
     decoder->config = config;
     decoder->done = reserved(value);
+    decoder->refused = decoder->done;
     decoder->verdict = invalid(window, decoder->done ? PAYGO_REASON_RESERVED : PAYGO_REASON_NO_MATCH);
     decoder->verdict.value = value;
     decoder->walk = paygo_walk_start(&key, form, config->starting_code, token);
@@ -205,7 +214,7 @@ void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, cons
     if (decoder->last > config->max_count) {
         decoder->last = config->max_count;
     }
-    decoder->mark = mark_below(window->count);
+    decoder->mark = paygo_checkpoint_place(config, window->count, value);
     if (decoder->mark > decoder->last) {
         decoder->mark = 0;
     }
@@ -225,8 +234,10 @@ static void end_of_walk(paygo_decoder *decoder)
 {
     if (decoder->verdict.reason != PAYGO_REASON_NO_MATCH || decoder->first == 0) {
         decoder->done = true;
+        decoder->refused = decoder->verdict.reason != PAYGO_REASON_ACCEPTED;
         return;
     }
+    decoder->refused = true;
     decoder->last = decoder->first;
     decoder->first = 0;
     decoder->mark = 0;
@@ -268,37 +279,62 @@ bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps)
     return true;
 }
 
+static paygo_verdict to_the_end(paygo_decoder *decoder)
+{
+    while (!paygo_decode_run(decoder, UINT32_C(0xffffffff))) {
+    }
+    return decoder->verdict;
+}
+
 paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
                                 paygo_checkpoint *point)
 {
     paygo_decoder decoder;
     paygo_decode_begin(&decoder, config, window, form, token);
     paygo_decode_resume(&decoder, point);
-    while (!paygo_decode_run(&decoder, UINT32_C(0xffffffff))) {
-    }
+    (void)to_the_end(&decoder);
     if (decoder.noted.count > 0) {
         *point = decoder.noted;
     }
     return decoder.verdict;
 }
 
+void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window,
+                             paygo_form form, const char *text, size_t length)
+{
+    uint64_t token = 0;
+    paygo_reason reason;
+    switch (paygo_digits_read(form, config->restricted_digits, text, length, &token)) {
+    case PAYGO_DIGITS_LENGTH:
+        reason = PAYGO_REASON_LENGTH;
+        break;
+    case PAYGO_DIGITS_SET:
+        reason = PAYGO_REASON_DIGITS;
+        break;
+    case PAYGO_DIGITS_RANGE:
+        reason = PAYGO_REASON_RANGE;
+        break;
+    case PAYGO_DIGITS_TOKEN:
+    default:
+        paygo_decode_begin(decoder, config, window, form, token);
+        return;
+    }
+    paygo_decode_begin(decoder, config, window, form, token);
+    paygo_decode_refuse(decoder, reason);
+}
+
+void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason)
+{
+    decoder->verdict = invalid(&decoder->verdict.window, reason);
+    decoder->mark = 0;
+    decoder->done = true;
+    decoder->refused = true;
+}
+
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length)
 {
-    paygo_checkpoint none;
-    uint64_t token = 0;
-    switch (paygo_digits_read(form, config->restricted_digits, text, length, &token)) {
-    case PAYGO_DIGITS_LENGTH:
-        return invalid(window, PAYGO_REASON_LENGTH);
-    case PAYGO_DIGITS_SET:
-        return invalid(window, PAYGO_REASON_DIGITS);
-    case PAYGO_DIGITS_RANGE:
-        return invalid(window, PAYGO_REASON_RANGE);
-    case PAYGO_DIGITS_TOKEN:
-    default:
-        break;
-    }
-    none.code = 0;
-    none.count = 0;
-    return paygo_decode_from(config, window, form, token, &none);
+    paygo_decoder decoder;
+    paygo_decode_begin_text(&decoder, config, window, form, text, length);
+    return to_the_end(&decoder);
 }

@@ -34,16 +34,13 @@ typedef struct {
     uint32_t used;  /* bit i: the even count L - i was accepted */
 } paygo_window;
 
-/*
- * A place on a chain from which a walk can go on, since the chain of a value never changes. It lies
- * PAYGO_CHECKPOINT_BACK below the count that it was noted for, so that every count that can still be admitted, or can
- * collide, lies above it.
- */
+/* A place on a chain from which a walk can go on, since the chain of a value never changes. */
 typedef struct {
     uint64_t code;
     uint16_t count; /* 0: no checkpoint */
 } paygo_checkpoint;
 
+/* How far below a count its encoding notes one, so that every count that can collide lies above it. */
 #define PAYGO_CHECKPOINT_BACK 128U
 
 /* The numbers that the whole ecosystem uses. */
@@ -104,6 +101,12 @@ bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count,
 uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
                            paygo_checkpoint *point);
 
+/*
+ * The highest count of a checkpoint from which a device at the last count `count` may begin: everything that it can still
+ * admit lies above it. older_window below the last count, 64 for a counter synchronisation; 0: there is none.
+ */
+uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, uint32_t value);
+
 /* The judging of one token, which can be cut into slices: a wrong token walks last count + max_jump steps. */
 typedef struct {
     const paygo_config *config;
@@ -115,17 +118,25 @@ typedef struct {
     paygo_checkpoint noted; /* for the next token of this value */
     paygo_verdict verdict;
     bool done;
+    bool refused;           /* not accepted, whatever the rest of the walk tells: USED, too old, or no match at all */
 } paygo_decoder;
 
 /* Begins with a token of at most paygo_largest_code(form). `config` must outlive the decoder. */
 void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window, paygo_form form,
                         uint64_t token);
 
+/* Begins with a written token of the device's own digit set. What is no token, or none of `form`, is done at once. */
+void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window,
+                             paygo_form form, const char *text, size_t length);
+
 /*
  * After paygo_decode_begin: begins the walk at a checkpoint of the token's chain, if that lies far enough below the last
  * count. It changes no verdict, only the time until there is one.
  */
 void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point);
+
+/* After paygo_decode_begin: ends it without a walk, with this reason. */
+void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason);
 
 /* Walks at most `steps` counts. Returns whether decoder->verdict stands. */
 bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps);

@@ -89,38 +89,56 @@ static void apply(paygo_unit *unit, const paygo_config *config, paygo_form form,
     }
 }
 
-paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
-                              size_t length)
+void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                      size_t length)
 {
-    paygo_answer answer;
-    paygo_verdict *verdict = &answer.verdict;
-    uint64_t token;
-    const paygo_form form = form_of(config, length);
-    const paygo_digits_result read = paygo_digits_read(form, config->restricted_digits, text, length, &token);
-    const bool entry = read == PAYGO_DIGITS_TOKEN || read == PAYGO_DIGITS_RANGE; /* T22: the rest is no entry */
+    paygo_reason reason;
     paygo_unit_tick(unit, now);
-    if (entry && paygo_unit_wait_left(unit) > 0) {
-        verdict->type = PAYGO_INVALID;
-        verdict->reason = PAYGO_REASON_WAITING;
-        verdict->value = 0;
-        verdict->count = 0;
-        verdict->window = unit->window;
-    } else {
-        *verdict = paygo_decode(config, &unit->window, form, text, length);
-        if (entry && verdict->type == PAYGO_INVALID) {
-            if (unit->wrong_entries < 255) {
-                unit->wrong_entries++;
-            }
-            unit->wait_until = unit->clock + wait_after(unit->wrong_entries, config->strict_waits);
-        } else if (verdict->reason == PAYGO_REASON_ACCEPTED) {
-            unit->window = verdict->window;
-            unit->wrong_entries = 0;
-            apply(unit, config, form, verdict);
-        }
+    paygo_decode_begin_text(&entry->decoder, config, &unit->window, form_of(config, length), text, length);
+    reason = entry->decoder.verdict.reason;
+    entry->counts = reason != PAYGO_REASON_LENGTH && reason != PAYGO_REASON_DIGITS; /* T22: the rest is no entry */
+    entry->open = true;
+    if (entry->counts && paygo_unit_wait_left(unit) > 0) {
+        paygo_decode_refuse(&entry->decoder, PAYGO_REASON_WAITING);
+        entry->counts = false;
     }
+}
+
+bool paygo_unit_run(paygo_entry *entry, uint32_t steps)
+{
+    return paygo_decode_run(&entry->decoder, steps);
+}
+
+paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
+{
+    const paygo_config *config = entry->decoder.config;
+    const paygo_verdict *verdict = &entry->decoder.verdict;
+    paygo_answer answer;
+    while (!paygo_unit_run(entry, UINT32_C(0xffffffff))) {
+    }
+    if (entry->open && verdict->reason == PAYGO_REASON_ACCEPTED) {
+        unit->window = verdict->window;
+        unit->wrong_entries = 0;
+        apply(unit, config, entry->decoder.walk.form, verdict);
+    } else if (entry->open && entry->counts && verdict->type == PAYGO_INVALID) {
+        if (unit->wrong_entries < 255) {
+            unit->wrong_entries++;
+        }
+        unit->wait_until = unit->clock + wait_after(unit->wrong_entries, config->strict_waits);
+    }
+    entry->open = false;
+    answer.verdict = *verdict;
     answer.wait_seconds = paygo_unit_wait_left(unit);
     answer.seconds_left = paygo_unit_seconds_left(unit);
     return answer;
+}
+
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                              size_t length)
+{
+    paygo_entry entry;
+    paygo_unit_begin(&entry, unit, config, now, text, length);
+    return paygo_unit_finish(&entry, unit);
 }
 
 void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t bytes[PAYGO_UNIT_BYTES])

@@ -44,6 +44,30 @@ void paygo_unit_tick(paygo_unit *unit, uint64_t now);
 paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
                               size_t length);
 
+/* An entry that is judged in slices. */
+typedef struct {
+    paygo_decoder decoder; /* its verdict stands when paygo_unit_run returned true; `refused` may be known before */
+    bool counts;           /* if it is wrong, it is a wrong entry */
+    bool open;             /* begun, and not finished */
+} paygo_entry;
+
+/*
+ * The same in slices, so that the rest of the firmware goes on meanwhile: begin; run until it returns true; finish.
+ * `config` and `entry` must last until then. Nothing changes in the unit before paygo_unit_finish but its clock, so that
+ * a power cut or another paygo_unit_begin with the same `entry` simply drops it. Take no other entry meanwhile.
+ */
+void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+                      size_t length);
+
+/* Walks at most `steps` counts. Returns whether entry->decoder.verdict stands. */
+bool paygo_unit_run(paygo_entry *entry, uint32_t steps);
+
+/*
+ * Applies the verdict at the unit's clock, after walking what is left. Once more it changes nothing, and gives the same
+ * verdict. `unit` may be a copy of the one that it was begun with, if no other entry was taken in between.
+ */
+paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit);
+
 /* Whether the customer may have light, by credit alone. */
 bool paygo_unit_active(const paygo_unit *unit);
 

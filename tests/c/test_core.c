@@ -1,4 +1,5 @@
 /* The portable core by itself, as firmware links it: published vectors, edges of counts, digits and stored state. */
+#include "slots.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -335,6 +336,133 @@ static void a_stored_unit_wakes_up_as_it_was(void)
     CHECK(paygo_unit_seconds_left(&woken) == PAYGO_FOR_EVER); /* T29 */
 }
 
+/* Finished early, finished twice, and begun anew without having been finished (T34). */
+static void an_entry_in_slices_is_applied_once(void)
+{
+    const paygo_config config = config_of(KEY, 123456789);
+    paygo_unit unit;
+    paygo_entry entry;
+    uint8_t i;
+    paygo_unit_init(&unit, 1);
+    paygo_unit_begin(&entry, &unit, &config, 1000, "016609796", 9);
+    CHECK(!paygo_unit_run(&entry, 1));
+    CHECK(!entry.decoder.refused);
+    CHECK(paygo_unit_seconds_left(&unit) == 0);
+    paygo_unit_begin(&entry, &unit, &config, 1000, "016609796", 9);
+    CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_ADD_TIME);
+    CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(604800));
+    CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_ADD_TIME);
+    CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(604800));
+    paygo_unit_begin(&entry, &unit, &config, 1000, "123456789", 9);
+    CHECK(!paygo_unit_run(&entry, 65));
+    CHECK(paygo_unit_run(&entry, 1)); /* 2 + 64 */
+    CHECK(entry.decoder.refused);
+    for (i = 0; i < 3; i++) {
+        CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_INVALID);
+        CHECK(unit.wrong_entries == 1);
+    }
+}
+
+/* How many steps a token takes when it is entered with the slots. */
+static uint32_t steps_of(paygo_slots *slots, const paygo_config *config, paygo_window *window, uint16_t count,
+                         uint32_t value, uint32_t *until_refused)
+{
+    paygo_decoder decoder;
+    uint32_t steps = 0;
+    *until_refused = 0;
+    paygo_decode_begin(&decoder, config, window, PAYGO_STANDARD, paygo_encode(config, PAYGO_STANDARD, count, value));
+    paygo_slots_resume(slots, &decoder);
+    while (!paygo_decode_run(&decoder, 1)) {
+        steps++;
+        if (!decoder.refused) {
+            *until_refused = steps;
+        }
+    }
+    paygo_slots_keep(slots, &decoder);
+    *window = decoder.verdict.window;
+    return steps;
+}
+
+static void a_value_that_was_used_before_costs_a_few_steps_at_any_count(void)
+{
+    static const uint16_t values[] = {0, 30, 7, PAYGO_VALUE_COUNTER_SYNC};
+    const paygo_config config = config_of(KEY, 123456789);
+    paygo_window window = paygo_window_at(20000);
+    paygo_slots slots;
+    uint32_t until_refused;
+    static const uint16_t counts[] = {20002, 20004, 20006, 20099};
+    uint8_t i;
+    memset(&slots, 0, sizeof slots);
+    CHECK(paygo_slots_run(&slots, &config, &window, 0)); /* nothing to move */
+    for (i = 0; i < 4; i++) {
+        CHECK(steps_of(&slots, &config, &window, counts[i], values[i], &until_refused) == (uint32_t)counts[i] - 1U);
+    }
+    CHECK(!paygo_slots_run(&slots, &config, &window, 100));
+    while (!paygo_slots_run(&slots, &config, &window, 100)) {
+    }
+    CHECK(window.count == 20099);
+    CHECK(slots.slots[0].value == PAYGO_VALUE_COUNTER_SYNC);
+    CHECK(slots.slots[0].count == 20099 - 64);
+    CHECK(slots.slots[3].value == 0);
+    CHECK(slots.slots[3].count == 20099 - 16);
+    CHECK(steps_of(&slots, &config, &window, 20100, 0, &until_refused) == 16);
+    CHECK(slots.slots[0].value == 0);
+    CHECK(steps_of(&slots, &config, &window, 20164, 30, &until_refused) == 80);
+    CHECK(steps_of(&slots, &config, &window, 10000, 30, &until_refused) == 20227); /* used, or void: all of the chain */
+    CHECK(until_refused == 143); /* refused at the end of the windows, long before */
+    CHECK(steps_of(&slots, &config, &window, 20166, 12, &until_refused) == 20165); /* a fifth value takes the oldest's slot */
+    CHECK(slots.slots[0].value == 12);
+    CHECK(slots.slots[1].value == 30);
+    CHECK(slots.slots[2].value == 0);
+    CHECK(slots.slots[3].value == PAYGO_VALUE_COUNTER_SYNC);
+}
+
+/* T12 to T17: a year and more of tokens, good, old, repeated and wrong, with and without the slots. */
+static void the_slots_change_no_verdict(void)
+{
+    static const uint32_t values[] = {0, 1, 7, 7, 30, 365, 998, 999, 995};
+    paygo_config config = config_of(OTHER_KEY, 516959010);
+    uint32_t seed = 1;
+    uint16_t round;
+    uint8_t older;
+    for (older = 0; older <= PAYGO_MAX_OLDER_WINDOW; older = (uint8_t)(older < 16 ? older + 8 : older + 15)) {
+        paygo_window window = paygo_window_at((uint16_t)(older + 3U));
+        paygo_slots slots;
+        memset(&slots, 0, sizeof slots);
+        config.older_window = older;
+        for (round = 0; round < 1500; round++) {
+            paygo_decoder with, without;
+            uint64_t token;
+            uint32_t at;
+            seed = seed * UINT32_C(1664525) + UINT32_C(1013904223);
+            at = window.count + (seed >> 8) % 100U;
+            at = (seed & 0x80U) != 0 ? window.count + 2U - (window.count & 1U) : at > 35U ? at - 35U : 1U;
+            token = paygo_encode(&config, PAYGO_STANDARD, (uint16_t)at, values[(seed >> 16) % 9U]);
+            if ((seed >> 24) % 16U == 0) {
+                token = token > 0 ? token - 1U : 5U;
+            }
+            paygo_decode_begin(&with, &config, &window, PAYGO_STANDARD, token);
+            without = with;
+            paygo_slots_resume(&slots, &with);
+            while (!paygo_decode_run(&with, 1U + seed % 90U)) {
+            }
+            while (!paygo_decode_run(&without, 60000)) {
+            }
+            CHECK(with.verdict.type == without.verdict.type);
+            CHECK(with.verdict.reason == without.verdict.reason);
+            CHECK(with.verdict.count == without.verdict.count);
+            CHECK(with.verdict.window.count == without.verdict.window.count);
+            CHECK(with.verdict.window.floor == without.verdict.window.floor);
+            CHECK(with.verdict.window.used == without.verdict.window.used);
+            CHECK(with.refused == (with.verdict.reason != PAYGO_REASON_ACCEPTED));
+            paygo_slots_keep(&slots, &with);
+            window = with.verdict.window;
+            (void)paygo_slots_run(&slots, &config, &window, (uint16_t)(seed >> 28));
+        }
+        CHECK(window.count > 500);
+    }
+}
+
 static void credit_passes_32_bits(void)
 {
     const paygo_config config = config_of(KEY, 123456789);
@@ -364,5 +492,8 @@ int main(void)
     a_reserved_value_is_answered_without_a_walk();
     a_stored_unit_wakes_up_as_it_was();
     credit_passes_32_bits();
+    an_entry_in_slices_is_applied_once();
+    a_value_that_was_used_before_costs_a_few_steps_at_any_count();
+    the_slots_change_no_verdict();
     return failures == 0 ? 0 : 1;
 }

@@ -100,6 +100,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(token == paygo_encode_from(&config, form, at, value, &point));
     require(token == paygo_encode_from(&config, form, at, value, &point)); /* from where the first left off */
     verdict = paygo_decode(&config, &window, form, text, paygo_digits_write(form, config.restricted_digits, token, text));
+    {
+        paygo_decoder decoder;
+        const uint8_t length = paygo_digits_write(form, config.restricted_digits, token, text);
+        paygo_decode_begin_text(&decoder, &config, &window, form, text, length);
+        require(decoder.verdict.value == value && paygo_checkpoint_place(&config, window.count, value) <= window.count);
+        paygo_decode_begin_text(&decoder, &config, &window, form, text, length - 1U);
+        require(paygo_decode_run(&decoder, 0) && decoder.refused && decoder.verdict.reason == PAYGO_REASON_LENGTH);
+        paygo_decode_refuse(&decoder, PAYGO_REASON_WAITING);
+        require(paygo_decode_run(&decoder, 0) && decoder.verdict.reason == PAYGO_REASON_WAITING);
+    }
     other = in_slices(&config, &window, form, token, &none, slice);
     require(same_verdict(&verdict, &other));
     other = in_slices(&config, &window, form, token, &point, slice);

@@ -1,6 +1,7 @@
 /* libFuzzer: a unit of any configuration, state and entries, beside its tokens' own rules. */
 #include "input.h"
 #include "reference.h"
+#include "slots.h"
 #include "unit.h"
 
 static void check_verdict(const paygo_verdict *verdict, const paygo_window *before)
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t stored[PAYGO_UNIT_BYTES];
     char text[PAYGO_MAX_DIGITS];
     uint64_t token;
+    paygo_slots slots;
     window.used = (uint32_t)take(&data, &size, 4);
 
     /* A token of the device is judged the same with and without a checkpoint, and never twice. */
@@ -60,17 +62,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     paygo_unit_init(&unit, count);
+    memset(&slots, 0, sizeof slots);
     while (size > 0) {
         const uint8_t op = (uint8_t)take(&data, &size, 1); /* how long the entry is, and how long before it nobody typed */
         const size_t length = op % (PAYGO_MAX_DIGITS + 2U) < size ? op % (PAYGO_MAX_DIGITS + 2U) : size;
         const paygo_window before = unit.window;
         const uint64_t left = paygo_unit_seconds_left(&unit);
         const uint64_t clock = unit.clock;
-        paygo_answer answer;
+        paygo_unit in_slices = unit;
+        paygo_entry entry;
+        paygo_answer answer, sliced;
         paygo_unit_tick(&unit, clock / 2U); /* backwards: nothing changes */
         require(unit.clock == clock && paygo_unit_seconds_left(&unit) == left);
         answer = paygo_unit_enter(&unit, &config, unit.clock + op * 60U, (const char *)data, length);
         check_verdict(&answer.verdict, &before);
+        paygo_unit_begin(&entry, &in_slices, &config, in_slices.clock + op * 60U, (const char *)data, length);
+        paygo_slots_resume(&slots, &entry.decoder);
+        while (!paygo_unit_run(&entry, 1U + op)) {
+        }
+        sliced = paygo_unit_finish(&entry, &in_slices);
+        require(same_verdict(&sliced.verdict, &answer.verdict) && sliced.wait_seconds == answer.wait_seconds);
+        require(sliced.seconds_left == answer.seconds_left && in_slices.wrong_entries == unit.wrong_entries);
+        require(entry.decoder.refused == (answer.verdict.reason != PAYGO_REASON_ACCEPTED));
+        paygo_slots_keep(&slots, &entry.decoder);
+        (void)paygo_slots_run(&slots, &config, &unit.window, op);
         require(answer.wait_seconds <= 512U * 60U);
         if (paygo_digits_read(PAYGO_STANDARD, config.restricted_digits, (const char *)data, length, &token) ==
             PAYGO_DIGITS_TOKEN) {
