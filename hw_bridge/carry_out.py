@@ -53,7 +53,7 @@ def carry_out(journal: CommandJournal, command_id: int, unit: Unit, heard: Heard
         journal.fail(command.id, "no answer" if running else "not sent", problem.cause)
         raise
     except DeviceError as problem:
-        if command.kind != "enter" and getattr(unit, "extended", None) is False:  # it has no switch and gets none
+        if command.kind != "enter" and "switch_load" in getattr(unit, "lacking", ()):  # it has no switch and gets none
             return journal.refuse(command.id, problem.cause)
         running = _attempt_runs(journal.command(command.id))
         journal.fail(command.id, "answered" if running else "not sent", problem.cause)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw_bridge.carry_out import carry_out
+from hw_bridge.commands import CommandJournal
 from hw_bridge.drivers import capabilities, load_driver, usual_baud
 from hw_bridge.drivers import vedirect as driver_module
 from hw_bridge.drivers.vedirect import VeDirectDriver
@@ -187,6 +189,14 @@ def test_a_unit_without_a_load_output(answer, said):
     with pytest.raises(DeviceError, match=said):
         driver.switch_load("off")
     assert ("switch_load" in capabilities(driver)) == ("no load" not in said)
+
+
+def test_a_command_for_a_load_that_is_not_there_is_refused_and_not_tried_for_ever(tmp_path):
+    line = Line({GET: [b":7ABED01B5\n"]}, unasked=[MONITOR])
+    with CommandJournal.open(tmp_path / "paygo.db") as journal:
+        command = journal.record("disable", serial=None, port="line", token=None, by="test")
+        command = carry_out(journal, command.id, line.driver())
+    assert (command.state, command.reason) == ("refused", "this unit has no load output that can be switched")
 
 
 def test_a_position_that_it_does_not_have():
