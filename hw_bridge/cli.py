@@ -11,19 +11,18 @@ import click
 
 from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
-from hw_bridge.cli_port import Connect, duration, port_options
+from hw_bridge.cli_port import Connect, credit, port_options
+from hw_bridge.cli_provision import provision
 from hw_bridge.cli_replay import replay
 from hw_bridge.cli_scan import scan
 from hw_bridge.drivers import capabilities, require
-from paygo_core.cli_registry import open_registry, registry_options
-from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.cli_registry import registry_options
+from paygo_core.errors import DeviceError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
 from paygo_core.telemetry import QUANTITIES, Telemetry
 
 if TYPE_CHECKING:
     from hw_bridge.actions import Action, ActionStore
-    from hw_bridge.drivers import UnitStatus
-    from paygo_core.device import Device
     from paygo_core.wire.hdk import Alert
 
 
@@ -42,62 +41,6 @@ def bridge() -> None:
 
 @bridge.command()
 @port_options
-@click.option("--serial", required=True, help="The serial number of the device that the unit becomes.")
-@click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
-@registry_options
-@output_options
-@click.pass_context
-def provision(
-    ctx: click.Context, *, connect: Connect, serial: str, device_list: str | None, registry_path: str, as_json: bool
-) -> None:
-    """Set a unit up with serial, starting code and key, and prove it by its status.
-
-    The device comes from the registry, which then notes that it is provisioned, or from a device list. A unit is set
-    up once in its life.
-
-    \b
-      paygo bridge provision /dev/ttyUSB0 --serial SLT220000001 --registry fleet.db
-      paygo bridge provision /dev/ttyUSB0 --serial SLT220000001 --device-list devices.csv
-    """
-    if device_list is not None:
-        if ctx.get_parameter_source("registry_path") is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError("give --device-list or --registry, not both")
-        device = listed_device(device_list, serial)
-        with connect() as driver:
-            require(driver, "provision")
-            status = driver.provision(device)
-    else:
-        with open_registry(registry_path) as registry:
-            device = registry.device(serial)
-            if registry.entry(serial).state == "retired":
-                raise PaygoError(f"{serial} is retired", f"if it comes back: paygo device state {serial} repair")
-            with connect() as driver:
-                require(driver, "provision")
-                status = driver.provision(device)
-            registry.set_state(serial, "provisioned")
-    if as_json:
-        emit({"serial": serial, "provisioned": True, "extended": getattr(driver, "extended", None), **asdict(status)})
-    else:
-        click.echo(f"{serial} is set up; {_credit(status)}")
-
-
-def listed_device(path: str, serial: str) -> Device:
-    """The device with this serial in a device list. Raises PaygoError when it has none, or a broken row."""
-    from paygo_core.device_list import read_device_list
-
-    listed = read_device_list(path)
-    for device in listed.devices:
-        if device.serial == serial:
-            return device
-    for problem in listed.problems:
-        if problem.serial == serial:
-            place = f"{problem.file}, line {problem.line}, {problem.column}"
-            raise PaygoError(f"{place}: {problem.cause}", problem.hint)
-    raise PaygoError(f"{path} has no device {serial!r}", "the serial has to be as it stands in the list")
-
-
-@bridge.command()
-@port_options
 @output_options
 def status(connect: Connect, as_json: bool) -> None:
     """Say what the customer may use, and who the unit is, as far as it knows.
@@ -111,15 +54,15 @@ def status(connect: Connect, as_json: bool) -> None:
         info = driver.identify() if "identify" in able else None
         now = driver.status() if "status" in able else None
     if as_json:
-        credit = asdict(now) if now else {"state": None, "seconds_left": None}
-        emit({"extended": getattr(driver, "extended", None), "info": asdict(info) if info else None, **credit})
+        left = asdict(now) if now else {"state": None, "seconds_left": None}
+        emit({"extended": getattr(driver, "extended", None), "info": asdict(info) if info else None, **left})
         return
     if info is not None:
         shown = [f"{info.model} {info.board}".strip()] if info.model or info.board else []
         shown += [f"firmware {info.firmware}"] if info.firmware else []
         shown += [f"count {info.last_count}"] if now else []
         click.echo(f"{info.serial or 'no serial'}: {', '.join(shown)}")
-    click.echo(_credit(now) if now else "it knows no tokens: what the customer may use is up to who switches it")
+    click.echo(credit(now) if now else "it knows no tokens: what the customer may use is up to who switches it")
 
 
 @bridge.command()
@@ -220,11 +163,5 @@ def _reading_line(reading: Telemetry) -> str:
     return f"{reading.serial} " + ", ".join(shown)
 
 
-def _credit(status: UnitStatus) -> str:
-    if status.state == "unlocked":
-        return "unlocked for good"
-    return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"
-
-
-for command in (alerts, enter, enable, disable, commands, replay, scan):
+for command in (alerts, enter, enable, disable, commands, provision, replay, scan):
     bridge.add_command(command)

@@ -180,7 +180,7 @@ def _confirmed(yes: bool, any_unlocks: bool) -> bool:
 
 def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[int], object]]:
     """The device that the options name, and what records a count of it."""
-    from hw_bridge.cli import listed_device
+    from hw_bridge.cli_provision import listed_device
     from paygo_core.device import Device
     from paygo_core.tokens import DeviceConfig
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from paygo_core.shell import FiniteFloat, note
+
+if TYPE_CHECKING:
+    from hw_bridge.drivers import UnitStatus
 
 
 def port_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,3 +76,10 @@ def duration(seconds: int) -> str:
     minutes, rest = divmod(rest, 60)
     parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
     return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"
+
+
+def credit(status: UnitStatus) -> str:
+    """What the customer may use, in words."""
+    if status.state == "unlocked":
+        return "unlocked for good"
+    return f"{status.state}; {duration(status.seconds_left or 0)} of credit left"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from paygo_core.cli_options import amount, token_kind, whole
 from paygo_core.errors import PaygoError
+from paygo_core.progress import progress_of
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import LARGEST_COUNT
 
@@ -21,23 +18,6 @@ if TYPE_CHECKING:
     from paygo_core.token_rows import Order
 
 _SHOWN_PROBLEMS = 20
-
-
-@contextmanager
-def _progress(source: str) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere. What it yields is told how many bytes were read."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    path = Path(source)
-    total = path.stat().st_size if path.is_file() else None
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("tokens", total=total)
-        yield lambda size: progress.advance(task, size)
 
 
 def _order(add: Decimal | None, set_: Decimal | None, unlock: bool, sync: bool, units: bool) -> Order | None:
@@ -120,7 +100,7 @@ def batch(
         if shown <= _SHOWN_PROBLEMS:
             note(f"paygo: {problem}")
 
-    with _progress(file) as progress:
+    with progress_of(file, "tokens") as progress:
         done = issue_list(
             file,
             output,

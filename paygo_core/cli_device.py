@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paygo_core.cli_issue import issue
 from paygo_core.cli_moving import import_
 from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.errors import PaygoError
@@ -44,6 +45,7 @@ def device() -> None:
 
 
 device.add_command(import_)
+device.add_command(issue)
 
 
 @device.command("new")

@@ -1,5 +1,6 @@
 """Which devices exist, their keys and their counts."""
 
+from paygo_core.registry.factory import Claim, Factory
 from paygo_core.registry.issuing import find_count, next_sync, next_token, next_tokens
 from paygo_core.registry.schema import ISSUE_REASONS, NOTE_KINDS, STATES, IssueReason, NoteKind, State
 from paygo_core.registry.spending import Order, Refused
@@ -18,7 +19,9 @@ __all__ = [
     "ISSUE_REASONS",
     "NOTE_KINDS",
     "STATES",
+    "Claim",
     "Conflict",
+    "Factory",
     "ImportResult",
     "IssueReason",
     "IssuedBatch",

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from paygo_core.errors import PaygoError
 from paygo_core.registry.schema import Base
 
-NEWEST = "0003"
+NEWEST = "0004"
 _BEFORE_ALEMBIC = {"1": "0001"}
 """Registries that recorded their version themselves."""
 

@@ -71,6 +71,10 @@ _FOUND = (
 _MANY_FOUND_IN_FILE = _FOUND + "json_each(?) CROSS JOIN devices ON serial = json_each.value"
 _MANY_FOUND_ON_SERVER = _FOUND + "devices WHERE serial {among} ORDER BY serial FOR UPDATE"
 _MANY_REFERENCES = "SELECT reference, id FROM issues WHERE reference {among}"
+_MANY_RECORDED = (
+    "SELECT issue_id, device_id, digits, count, token_type, value FROM tokens"
+    " WHERE device_id {among} AND issue_id {among} ORDER BY device_id, count"
+)
 LONGEST_REFERENCE = 200
 _UNREADABLE = bytes(16)
 _TIMED = (TokenType.ADD_TIME, TokenType.SET_TIME)
@@ -81,7 +85,7 @@ class Order:
     """What a device is to get: value in raw units, or days. tokens: those that were issued, to be entered in order.
 
     reference: the caller's name for the order, such as a payment's number: with one the order is carried out once,
-    and gets the same tokens however often it is given.
+    and gets the same tokens however often it is given. repeated: the tokens were issued before.
     """
 
     serial: str
@@ -91,6 +95,7 @@ class Order:
     reason: IssueReason = "payment"
     tokens: tuple[Token, ...] = ()
     reference: str = ""
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class Spent:
     counts: list[int]
     units: list[int] = field(default_factory=list)
     several: dict[int, list[Token]] = field(default_factory=dict)
+    repeated: set[int] = field(default_factory=set)
     errors: dict[int, PaygoError] = field(default_factory=dict)
 
 
@@ -142,22 +148,24 @@ def recorded(
     """
     found = connection.execute(_TOKENS_OF_REFERENCE, {"reference": reference, "device": row.id}).all()
     tokens = [Token(digits, count, TokenType(kind), carried) for digits, count, kind, carried in found]
+    if tokens or connection.execute(_REFERENCE, {"reference": reference}).first() is not None:
+        _check_same(tokens, Order(row.serial, token_type, value, days, reference=reference), row.time_divider)
+    return tokens
+
+
+def _check_same(tokens: list[Token], order: Order, time_divider: int) -> None:
+    """Raises PaygoError when the tokens that a device got under the order's reference are none, or another order's."""
+    hint = "each order has a reference of its own"
     if not tokens:
-        if connection.execute(_REFERENCE, {"reference": reference}).first() is not None:
-            hint = "each order has a reference of its own"
-            raise PaygoError(f"the reference {reference!r} is of another device's order", hint)
-        return []
-    same = tokens[0].token_type is token_type
-    if same and token_type in _TIMED:
-        units = units_of_days(days, row.time_divider) if days is not None else value
+        raise PaygoError(f"the reference {order.reference!r} is of another device's order", hint)
+    same = tokens[0].token_type is order.token_type
+    if same and order.token_type in _TIMED:
+        units = units_of_days(order.days, time_divider) if order.days is not None else order.value
         same = sum(token.value for token in tokens) == units
     if not same:
         what = f"{tokens[0].token_type.name} {sum(token.value for token in tokens)}"
-        raise PaygoError(
-            f"under the reference {reference!r} {row.serial} got another order, {what} in raw units",
-            "each order has a reference of its own",
-        )
-    return tokens
+        cause = f"under the reference {order.reference!r} {order.serial} got another order, {what} in raw units"
+        raise PaygoError(cause, hint)
 
 
 def spend(
@@ -214,9 +222,19 @@ def spend_many(connection: Connection, keys: KeyBox, orders: Sequence[Order], is
     for at, _, _, units, text, count in made:
         spent.digits[at], spent.counts[at], spent.units[at] = text, count, units
     alone += [at for (at, _, _), text in zip(together, digits, strict=True) if not text]
+    before = _tokens_of(connection, known, {row[1] for row in rows.values()})
     for at in sorted(alone):
+        order = orders[at]
         try:
-            spent.several[at] = _carry_out(connection, keys, orders[at], issued_by)
+            if order.reference in known and order.serial in rows:
+                row = rows[order.serial]
+                tokens = before.get((known[order.reference], row[1]), [])
+                _check_same(tokens, order, row[6])
+                spent.several[at] = tokens
+                spent.repeated.add(at)
+                continue
+            spent.several[at], again = _carry_out(connection, keys, order, issued_by)
+            spent.repeated |= {at} if again else set()
         except PaygoError as error:
             spent.errors[at] = error
     return spent
@@ -260,26 +278,27 @@ def spend_alike(
     for at, text in enumerate(spent.digits):
         if not text:
             try:
-                spent.several[at] = _carry_out(connection, keys, replace(order, serial=serials[at]), issued_by)
+                spent.several[at], _ = _carry_out(connection, keys, replace(order, serial=serials[at]), issued_by)
             except PaygoError as error:
                 spent.errors[at] = error
     return spent
 
 
-def _carry_out(connection: Connection, keys: KeyBox, order: Order, issued_by: str) -> list[Token]:
+def _carry_out(connection: Connection, keys: KeyBox, order: Order, issued_by: str) -> tuple[list[Token], bool]:
+    """The tokens of an order, and whether they had been issued before."""
     checked_reason(order.reason)
     checked_reference(order.reference)
     row = find(connection, order.serial, lock=False) if order.serial.isprintable() else None
     if row is None:
         raise PaygoError(f"the registry has no device {order.serial[:64]!r}", "list the devices to see the serials")
-    tokens = []
     if order.reference:
-        tokens = recorded(connection, row, order.reference, order.token_type, order.value, order.days)
-    if not tokens:
-        check_in_use(order.serial, row.state)
-        tokens = next_tokens(device_of(row, keys), order.token_type, value=order.value, days=order.days)
-        spend(connection, row, tokens, order.reason, issued_by, reference=order.reference)
-    return tokens
+        known = recorded(connection, row, order.reference, order.token_type, order.value, order.days)
+        if known:
+            return known, True
+    check_in_use(order.serial, row.state)
+    tokens = next_tokens(device_of(row, keys), order.token_type, value=order.value, days=order.days)
+    spend(connection, row, tokens, order.reason, issued_by, reference=order.reference)
+    return tokens, False
 
 
 def _new_issue(connection: Connection, reason: str, issued_by: str, now: datetime, reference: str = "") -> int:
@@ -310,7 +329,7 @@ def _find_many(connection: Connection, serials: Iterable[str]) -> list[Any]:
     """Devices as tuples of _FOUND; on a server locked, in the order of their serials, against deadlocks."""
     wanted = [serial for serial in dict.fromkeys(serials) if serial.isprintable()]
     query = _MANY_FOUND_ON_SERVER if _on_server(connection) else _MANY_FOUND_IN_FILE
-    cursor = _among(connection, query, wanted).cursor
+    cursor = _among(connection, query, [wanted]).cursor
     assert cursor is not None
     return list(cursor.fetchall())
 
@@ -318,21 +337,33 @@ def _find_many(connection: Connection, serials: Iterable[str]) -> list[Any]:
 def _issues_of(connection: Connection, references: Iterable[str]) -> dict[str, int]:
     """The rows of `issues` that have these references."""
     wanted = [reference for reference in references if reference.isprintable()]
-    found: Iterable[Any] = _among(connection, _MANY_REFERENCES, wanted) if wanted else ()
+    found: Iterable[Any] = _among(connection, _MANY_REFERENCES, [wanted]) if wanted else ()
     return {row[0]: row[1] for row in found}
+
+
+def _tokens_of(
+    connection: Connection, references: dict[str, int], devices: set[int]
+) -> dict[tuple[int, int], list[Token]]:
+    """The tokens that these devices got under references, by the number of the reference's row and of the device."""
+    tokens: dict[tuple[int, int], list[Token]] = {}
+    if references:
+        lists = (sorted(devices), sorted(references.values()))
+        for row in _among(connection, _MANY_RECORDED, lists):
+            issue, device, digits, count, kind, value = tuple(row)
+            tokens.setdefault((issue, device), []).append(Token(digits, count, TokenType(kind), value))
+    return tokens
 
 
 def _on_server(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def _among(connection: Connection, query: str, members: list[Any], *parameters: Any) -> CursorResult[Any]:
-    """Runs a query about rows of which a column is one of `members`, any number of them, as its last parameter."""
+def _among(connection: Connection, query: str, lists: Sequence[list[Any]], *parameters: Any) -> CursorResult[Any]:
+    """Runs a query about rows of which columns are among lists, of any length, which are its last parameters."""
     if _on_server(connection):
-        return _run(connection, query.format(among="= ANY(?)"), (*parameters, members))
-    return _run(
-        connection, query.format(among="IN (SELECT value FROM json_each(?))"), (*parameters, json.dumps(members))
-    )
+        return _run(connection, query.format(among="= ANY(?)"), (*parameters, *lists))
+    texts = map(json.dumps, lists)
+    return _run(connection, query.format(among="IN (SELECT value FROM json_each(?))"), (*parameters, *texts))
 
 
 def _run(connection: Connection, statement: str, parameters: Any) -> CursorResult[Any]:
@@ -420,7 +451,7 @@ def _record_set(connection: Connection, tokens: list[tuple[int, int, int, int, s
     now = utc_now()
     when = now if _on_server(connection) else now.strftime("%Y-%m-%d %H:%M:%S.%f")
     for kind in sorted({one[2] for one in tokens}):
-        _among(connection, _MANY_MOVED, [one[0] for one in tokens if one[2] == kind], kind, when)
+        _among(connection, _MANY_MOVED, [[one[0] for one in tokens if one[2] == kind]], kind, when)
     for start in range(0, len(tokens), _AT_ONCE):
         part = tokens[start : start + _AT_ONCE]
         _run(connection, _MANY_TOKENS + ", ".join([_ONE_OF_MANY] * len(part)), tuple(chain.from_iterable(part)))

@@ -593,22 +593,25 @@ class Registry:
 
         return self._carry_out(work, write=not why.dry_run)
 
-    def issue_many(self, orders: Iterable[Order], *, issued_by: str = "") -> Iterator[Order | Refused]:
+    def issue_many(
+        self, orders: Iterable[Order], *, issued_by: str = "", dry_run: bool = False
+    ) -> Iterator[Order | Refused]:
         """Issues the tokens of many orders; each comes back with its tokens, or refused, in the order given.
 
         5000 orders are one transaction, on the disk before the first of them comes back: a crash wastes the counts of
         5000 orders at most, and spends none twice. Orders with a reference waste none: given again, they come back
-        with the same tokens. An order that is refused changes nothing.
+        with the same tokens. An order that is refused changes nothing. dry_run: only what the tokens would be, as far
+        as each transaction can tell.
         """
         _checked_text("issued by", issued_by)
         remaining = iter(orders)
         while chunk := list(islice(remaining, _SET)):
-            spent = self._spend(partial(spend_many, orders=chunk, issued_by=issued_by))
+            spent = self._spend(partial(spend_many, orders=chunk, issued_by=issued_by), dry_run)
             for at, order in enumerate(chunk):
                 if at in spent.errors:
                     yield Refused(order, spent.errors[at].cause, spent.errors[at].hint)
                 elif at in spent.several:
-                    yield replace(order, tokens=tuple(spent.several[at]))
+                    yield replace(order, tokens=tuple(spent.several[at]), repeated=at in spent.repeated)
                 else:
                     token = Token(spent.digits[at], spent.counts[at], order.token_type, spent.units[at])
                     yield replace(order, tokens=(token,))
@@ -642,10 +645,13 @@ class Registry:
                 result.refused[start + at] = Refused(replace(order, serial=part[at]), error.cause, error.hint)
         return result
 
-    def _spend(self, work: Callable[[Connection, KeyBox], Spent]) -> Spent:
+    def _spend(self, work: Callable[[Connection, KeyBox], Spent], dry_run: bool = False) -> Spent:
         def with_keys(connection: Connection) -> Spent:
             parameters = connection.scalar(select(MetaRow.value).where(MetaRow.name == ENCRYPTION))
-            return work(connection, self._box_for(parameters or ""))
+            spent = work(connection, self._box_for(parameters or ""))
+            if dry_run:
+                connection.rollback()
+            return spent
 
         return self._carry_out(with_keys, write=True)
 

@@ -404,7 +404,7 @@ class TestTheFile:
 
     def test_a_newer_registry_is_left_to_newer_programs(self, registry, path):
         sql(path, "UPDATE alembic_version SET version_num = '9999'")
-        with pytest.raises(PaygoError, match="schema version 9999, this program knows 0003"):
+        with pytest.raises(PaygoError, match="schema version 9999, this program knows 0004"):
             Registry.open(path)
 
     def test_a_key_in_another_format_is_left_to_newer_programs(self, registry, path):
