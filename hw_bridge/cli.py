@@ -13,6 +13,7 @@ from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_port import Connect, credit, port_options
 from hw_bridge.cli_provision import provision
+from hw_bridge.cli_reconcile import reconcile
 from hw_bridge.cli_replay import replay
 from hw_bridge.cli_scan import scan
 from hw_bridge.drivers import capabilities, require
@@ -163,5 +164,8 @@ def _reading_line(reading: Telemetry) -> str:
     return f"{reading.serial} " + ", ".join(shown)
 
 
-for command in (alerts, enter, enable, disable, commands, provision, replay, scan):
+for command in (alerts, enter, enable, disable, commands, replay, scan):
+    bridge.add_command(command)
+
+for command in (provision, reconcile):
     bridge.add_command(command)

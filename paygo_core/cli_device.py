@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.cli_issue import issue
 from paygo_core.cli_moving import import_
 from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.errors import PaygoError
@@ -45,7 +44,6 @@ def device() -> None:
 
 
 device.add_command(import_)
-device.add_command(issue)
 
 
 @device.command("new")
@@ -446,3 +444,14 @@ def _effect(issued: Token, time_divider: int, extended: bool = False) -> str:
     if issued.value == 0:
         return "locks the unit"
     return f"sets the time left to {days}; older tokens stop working"
+
+
+def _commands_of_other_files() -> tuple[click.Command, ...]:
+    from paygo_core.cli_issue import issue
+    from paygo_core.cli_labels import labels
+
+    return issue, labels
+
+
+for _command in _commands_of_other_files():
+    device.add_command(_command)
