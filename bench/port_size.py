@@ -14,14 +14,14 @@ from paygo_core.errors import PaygoError
 HANDLERS = re.compile(r"__vector_\d+|\w+_handler")
 """The interrupts, whose stack comes on top; the reset's own is none of them."""
 
-READS = "paygo_storage_read"
+READS = "get_byte"
 """It reads storage through a pointer, which is hal_read."""
 
 
 def stack(target: c_size.Target, elf: Path) -> int:
     """Of main's deepest path and, on top, the deepest interrupt; interrupts do not nest."""
     own = c_size._own_bytes(elf.parent)
-    graph = c_size._graph(target, elf, own, {READS, "read_factory", "find_newest", "read_slot"})
+    graph = c_size._graph(target, elf, own, {READS})
     graph = {name: c_size._Function(each.own, each.calls & graph.keys()) for name, each in graph.items()}
     graph[READS] = c_size._Function(graph[READS].own, graph[READS].calls | {"hal_read"})
     handlers = [name for name in graph if HANDLERS.fullmatch(name) and name != "reset_handler"]

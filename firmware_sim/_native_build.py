@@ -15,12 +15,22 @@ CDEF = (
     + """
 #define PAYGO_STORAGE_BYTES ...
 #define PAYGO_FACTORY_BYTES ...
+#define PAYGO_CLOCKS_AT ...
+#define PAYGO_CLOCK_BYTES ...
+#define PAYGO_CLOCKS ...
+#define PAYGO_SLOTS_AT ...
+#define PAYGO_SLOT_BYTES ...
+#define PAYGO_STATES ...
+#define PAYGO_EVENTS_AT ...
+#define PAYGO_EVENT_BYTES ...
+#define PAYGO_EVENT_PLACES ...
 #define PAYGO_TX_BYTES ...
 #define PAYGO_LONGEST_STEP_MS ...
 
 typedef enum { PAYGO_DARK, PAYGO_GREEN, PAYGO_RED, ... } paygo_colour;
 typedef enum { PAYGO_STORAGE_BLANK, PAYGO_STORAGE_READY, PAYGO_STORAGE_CORRUPT, ... } paygo_storage_state;
-typedef struct { uint16_t offset; uint16_t length; uint8_t bytes[...]; } paygo_write;
+typedef struct { uint16_t offset; uint8_t length; uint8_t at; uint8_t rest; uint8_t bytes[...]; } paygo_write;
+typedef struct { ...; } paygo_reader;
 typedef struct { paygo_unit unit; uint32_t boot; ...; } paygo_saved;
 typedef struct { uint16_t count; paygo_config config; ...; } paygo_factory;
 typedef struct {
@@ -37,6 +47,7 @@ typedef struct {
     bool write_done;
     const char *rx;
     uint16_t rx_length;
+    paygo_reader storage;
 } paygo_inputs;
 typedef struct {
     bool output;
@@ -55,11 +66,12 @@ typedef struct {
 typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved live; ...; } paygo_firmware;
 
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
-void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image, uint32_t first_boot);
+void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot);
+void paygo_read_from_image(paygo_reader *reader, const uint8_t *image);
 """
 )
 
-BOOT_FROM_IMAGE = """
+READ_FROM_IMAGE = """
 #include "firmware.h"
 
 #include <string.h>
@@ -69,9 +81,10 @@ static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t 
     memcpy(bytes, (const uint8_t *)context + offset, length);
 }
 
-static void paygo_boot_from_image(paygo_firmware *firmware, const uint8_t *image, uint32_t first_boot)
+static void paygo_read_from_image(paygo_reader *reader, const uint8_t *image)
 {
-    paygo_firmware_boot(firmware, read_image, (void *)image, first_boot);
+    reader->read = read_image;
+    reader->context = (void *)image;
 }
 """
 
@@ -79,7 +92,7 @@ ffibuilder = FFI()
 ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "firmware_sim._native",
-    BOOT_FROM_IMAGE,
+    READ_FROM_IMAGE,
     sources=[*core["SOURCES"], *(str(path) for path in sorted(CSRC.glob("*.c")))],
     include_dirs=[str(core["CSRC"]), str(CSRC)],
     depends=[str(path) for room in (core["CSRC"], CSRC) for path in sorted(room.glob("*.h"))],

@@ -18,12 +18,14 @@ class Storage:
     """Owns the file, which only one simulator may have open and which others may not read, since it holds the key.
 
     path: made with mode 0600 when it is not there; None keeps the image in memory. image: the bytes. writes: how many
-    there were. Raises PaygoError for a file that is none of this firmware, PortError when another simulator has it.
+    records were written. stuck: worn cells, by address: the bits that no longer change, and what they are. Raises
+    PaygoError for a file that is none of this firmware, PortError when another simulator has it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.image = bytearray([ERASED]) * IMAGE_BYTES
         self.writes = 0
+        self.stuck: dict[int, tuple[int, int]] = {}
         self._file: int | None = None
         if path is not None:
             self._open(path)
@@ -52,9 +54,15 @@ class Storage:
 
     def write(self, offset: int, data: bytes) -> None:
         """Writes through to the file."""
+        if self.stuck:
+            data = bytes(self._worn(at, byte) for at, byte in enumerate(data, offset))
         self.image[offset : offset + len(data)] = data
         if self._file is not None:
             os.pwrite(self._file, data, offset)
+
+    def _worn(self, address: int, byte: int) -> int:
+        mask, value = self.stuck.get(address, (0, 0))
+        return byte & ~mask | value & mask
 
     def replace(self, image: bytes) -> None:
         """Writes what is different in this image, as a whole."""

@@ -56,6 +56,9 @@ class SimulatedUnit:
         self._firmware = ffi.new("paygo_firmware *")
         self._inputs = ffi.new("paygo_inputs *")
         self._outputs = ffi.new("paygo_outputs *")
+        self._cells = bytearray(len(storage.image))
+        self._view = ffi.from_buffer(self._cells)
+        lib.paygo_read_from_image(ffi.addressof(self._inputs, "storage"), self._view)
         self._rx = bytearray()
         self._tx = bytearray()
         self._cut: _Cut | None = None
@@ -65,7 +68,8 @@ class SimulatedUnit:
         """Starts the firmware from what is stored."""
         if self.powered:
             return
-        lib.paygo_boot_from_image(self._firmware, bytes(self.storage.image), self._first_boot)
+        self._cells[:] = self.storage.image
+        lib.paygo_firmware_boot(self._firmware, ffi.addressof(self._inputs, "storage"), self._first_boot)
         self.powered = True
         self._run(0, 0)
 
@@ -161,23 +165,31 @@ class SimulatedUnit:
             self.last_blink = (COLOURS[outputs.blinking], int(outputs.blinks))
 
     def _store(self) -> bool:
-        """Does the write that the firmware asked for. False: the supply failed in it."""
+        """Writes the piece of a record that the firmware asked for. False: the supply failed in it.
+
+        A record counts as one write. What the firmware reads back are its cells, which are the image unless sabotaged.
+        """
         write = self._outputs.write
         data = bytes(ffi.buffer(write.bytes, write.length))
-        offset = int(write.offset)
-        self.storage.writes += 1
+        offset, last = int(write.offset), write.rest == 0
+        self.storage.writes += write.at == 0
         cut = self._cut
         if cut is not None and cut.after_writes == 0:
-            self._cut = None
-            self.storage.write(offset, data[: cut.at_byte])
-            if cut.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return False
-        if cut is not None:
-            cut.after_writes -= 1
+            left = max(0, cut.at_byte - write.at)
+            if left <= len(data) or last:
+                self._cut = None
+                self.storage.write(offset, data[:left])
+                if cut.kill:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return False
+        elif cut is not None:
+            cut.after_writes -= last
         set_up = self._firmware.storage == lib.PAYGO_STORAGE_READY
-        if not (self.sabotage is Sabotage.COUNT and set_up):
+        if self.sabotage is Sabotage.COUNT and set_up:
+            self._cells[offset : offset + len(data)] = data
+        else:
             self.storage.write(offset, data)
+            self._cells[offset : offset + len(data)] = self.storage.image[offset : offset + len(data)]
         return True
 
     def _forget_tokens(self) -> None:

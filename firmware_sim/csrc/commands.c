@@ -5,35 +5,20 @@
 
 #define SETUP_PLUS_FIELDS 9U
 
-static void end(const paygo_firmware *firmware, paygo_text *text)
-{
-    paygo_text_end(text, firmware->console.checked);
-}
-
-static void reply(const paygo_firmware *firmware, paygo_text *text, const char *name, const char *field)
-{
-    paygo_text_begin(text, name);
-    paygo_text_field(text, field);
-    end(firmware, text);
-}
-
-void paygo_reply_invalid(const paygo_firmware *firmware, paygo_text *text)
-{
-    paygo_text_begin(text, "INVALID");
-    end(firmware, text);
-}
-
 /* A decimal number of 1 to 10 digits, at most `most`. */
 static bool parse_number(const char *field, uint32_t most, uint32_t *number)
 {
-    uint64_t value = 0;
     const char *at = field;
+    *number = 0;
     while (*at >= '0' && *at <= '9' && at - field < 10) {
-        value = value * 10U + (uint64_t)(*at - '0');
+        const uint32_t digit = (uint32_t)(*at - '0');
+        if (*number > UINT32_MAX / 10U || *number * 10U > UINT32_MAX - digit) {
+            return false;
+        }
+        *number = *number * 10U + digit;
         at++;
     }
-    *number = (uint32_t)value;
-    return at != field && *at == '\0' && value <= most;
+    return at != field && *at == '\0' && *number <= most;
 }
 
 static bool number_between(const char *field, uint32_t least, uint32_t most, uint32_t *number)
@@ -59,7 +44,8 @@ static bool parse_serial(const char *field, char serial[PAYGO_SERIAL_MAX + 1U])
         return false;
     }
     for (i = 0; i < length; i++) {
-        if (!is_letter(field[i]) && !is_digit(field[i]) && strchr("-_./:", field[i]) == NULL) {
+        if (!is_letter(field[i]) && !is_digit(field[i]) && field[i] != '_' && !(field[i] >= '-' && field[i] <= '/') &&
+            field[i] != ':') {
             return false;
         }
     }
@@ -128,7 +114,10 @@ static bool parse_windows(char *field, paygo_config *config)
     return true;
 }
 
-/* Fills the factory data from the fields behind the name. Returns NULL, or the name of the first field that is wrong. */
+/*
+ * Fills the factory data from the fields behind the name. Returns NULL, or the name of the first field that is wrong, in
+ * flash.
+ */
 static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory)
 {
     paygo_config *config = &factory->config;
@@ -141,131 +130,137 @@ static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory
     config->older_window = 16;
     config->time_divider = 1;
     if (!parse_serial(fields[0], factory->serial)) {
-        return "serial";
+        return PAYGO_IN_FLASH("serial");
     }
     if (strlen(fields[1]) > 9 || !number_between(fields[1], 1, UINT32_C(999999999), &config->starting_code)) {
-        return "starting_code";
+        return PAYGO_IN_FLASH("starting_code");
     }
     if (!parse_key(fields[2], config->secret_key)) {
-        return "key";
+        return PAYGO_IN_FLASH("key");
     }
     if (!plus) {
         return NULL;
     }
     if (!parse_number(fields[3], UINT16_MAX, &number)) {
-        return "count";
+        return PAYGO_IN_FLASH("count");
     }
     factory->count = (uint16_t)number;
     if (!number_between(fields[4], 1, 255, &number)) {
-        return "divider";
+        return PAYGO_IN_FLASH("divider");
     }
     config->time_divider = (uint8_t)number;
     if (strlen(fields[5]) != 1 || !parse_number(fields[5], 1, &number)) {
-        return "restricted";
+        return PAYGO_IN_FLASH("restricted");
     }
     config->restricted_digits = number == 1;
     if (!parse_test_code(fields[6], factory->test_code)) {
-        return "test_code";
+        return PAYGO_IN_FLASH("test_code");
     }
-    return parse_windows(fields[7], config) ? NULL : "windows";
-}
-
-static const char *setup_name(const paygo_firmware *firmware)
-{
-    return firmware->setup_plus ? "SETUP+" : "SETUP";
+    return parse_windows(fields[7], config) ? NULL : PAYGO_IN_FLASH("windows");
 }
 
 /* H10, H14. The factory data goes first: an interrupted setup leaves a unit without it, or with all of it. */
-static void setup(paygo_firmware *firmware, char *fields[], bool plus, paygo_outputs *outputs, paygo_text *text)
+static void setup(paygo_firmware *firmware, char *fields[], bool plus)
 {
-    const char *wrong;
     firmware->setup_plus = plus;
     if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
-        wrong = "storage";
+        firmware->wrong_field = PAYGO_IN_FLASH("storage");
     } else if (firmware->storage == PAYGO_STORAGE_READY) {
-        wrong = "provisioned";
+        firmware->wrong_field = PAYGO_IN_FLASH("provisioned");
     } else {
-        wrong = parse_setup(fields, plus, &firmware->factory);
-        if (wrong != NULL) {
-            memset(&firmware->factory, 0, sizeof firmware->factory);
+        firmware->wrong_field = parse_setup(fields, plus, &firmware->factory);
+        if (firmware->wrong_field == NULL) {
+            paygo_firmware_save(firmware, PAYGO_AFTER_SETUP);
+            return;
         }
+        memset(&firmware->factory, 0, sizeof firmware->factory);
     }
-    if (wrong != NULL) {
-        paygo_text_begin(text, setup_name(firmware));
-        paygo_text_field(text, "ERROR");
-        paygo_text_field(text, wrong);
-        end(firmware, text);
-        return;
+    firmware->reply = PAYGO_REPLY_SETUP;
+}
+
+static void say_setup(const paygo_firmware *firmware, paygo_text *text)
+{
+    paygo_text_begin(text, PAYGO_IN_FLASH("SETUP"));
+    if (firmware->setup_plus) {
+        paygo_text_char(text, '+');
     }
-    paygo_storage_write_factory(&firmware->factory, &outputs->write);
-    firmware->after = PAYGO_AFTER_FACTORY;
-    firmware->saving = true;
+    if (firmware->wrong_field == NULL) {
+        paygo_text_field(text, PAYGO_IN_FLASH("OK"));
+    } else {
+        paygo_text_field(text, PAYGO_IN_FLASH("ERROR"));
+        paygo_text_field(text, firmware->wrong_field);
+    }
+}
+
+/* Seconds on the console; the credit of more than 136 years is told as that. */
+static uint32_t told(uint64_t seconds)
+{
+    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
 }
 
 /* H11. */
-static void reply_entry(const paygo_firmware *firmware, paygo_text *text)
+static void say_token(const paygo_firmware *firmware, paygo_text *text)
 {
     const paygo_answer *answer = &firmware->answer;
-    paygo_text_begin(text, "TOKEN");
+    paygo_text_begin(text, PAYGO_IN_FLASH("TOKEN"));
     if (answer->verdict.reason == PAYGO_REASON_WAITING) {
-        paygo_text_field(text, "WAIT");
-        paygo_text_number_field(text, answer->wait_seconds);
+        paygo_text_field(text, PAYGO_IN_FLASH("WAIT"));
+        paygo_text_number_field(text, told(answer->wait_seconds));
     } else if (answer->verdict.type == PAYGO_INVALID) {
-        paygo_text_field(text, "INVALID");
+        paygo_text_field(text, PAYGO_IN_FLASH("INVALID"));
     } else if (answer->verdict.type == PAYGO_ALREADY_USED) {
-        paygo_text_field(text, "ALREADY_USED");
+        paygo_text_field(text, PAYGO_IN_FLASH("ALREADY_USED"));
     } else if (answer->seconds_left == PAYGO_FOR_EVER) {
-        paygo_text_field(text, "PAYG_DISABLED");
+        paygo_text_field(text, PAYGO_IN_FLASH("PAYG_DISABLED"));
     } else {
-        paygo_text_field(text, "VALID");
-        paygo_text_number_field(text, answer->seconds_left);
+        paygo_text_field(text, PAYGO_IN_FLASH("VALID"));
+        paygo_text_number_field(text, told(answer->seconds_left));
     }
-    end(firmware, text);
 }
 
 /* H13. */
-static void reply_status(const paygo_firmware *firmware, paygo_text *text)
+static void say_status(const paygo_firmware *firmware, paygo_text *text)
 {
     const uint64_t left = paygo_unit_seconds_left(&firmware->live.unit);
-    paygo_text_begin(text, "STATUS");
+    paygo_text_begin(text, PAYGO_IN_FLASH("STATUS"));
     if (left == PAYGO_FOR_EVER) {
-        paygo_text_field(text, "PAYG_DISABLED");
+        paygo_text_field(text, PAYGO_IN_FLASH("PAYG_DISABLED"));
     } else if (left == 0) {
-        paygo_text_field(text, "INACTIVE");
+        paygo_text_field(text, PAYGO_IN_FLASH("INACTIVE"));
     } else {
-        paygo_text_field(text, "ACTIVE");
-        paygo_text_number_field(text, left);
+        paygo_text_field(text, PAYGO_IN_FLASH("ACTIVE"));
+        paygo_text_number_field(text, told(left));
     }
-    end(firmware, text);
 }
 
+/* In flash. */
 static const char *switch_name(paygo_switch position)
 {
     switch (position) {
     case PAYGO_SWITCH_ON:
-        return "ON";
+        return PAYGO_IN_FLASH("ON");
     case PAYGO_SWITCH_OFF:
-        return "OFF";
+        return PAYGO_IN_FLASH("OFF");
     case PAYGO_SWITCH_AUTO:
     default:
-        return "AUTO";
+        return PAYGO_IN_FLASH("AUTO");
     }
 }
 
 static void member(paygo_text *text, const char *name)
 {
-    paygo_text_string(text, ",\"");
-    paygo_text_string(text, name);
-    paygo_text_string(text, "\":");
+    paygo_text_flash(text, PAYGO_IN_FLASH(",\""));
+    paygo_text_flash(text, name);
+    paygo_text_flash(text, PAYGO_IN_FLASH("\":"));
 }
 
-static void milli_member(paygo_text *text, const char *name, int64_t thousandths)
+static void milli_member(paygo_text *text, const char *name, int32_t thousandths)
 {
     member(text, name);
-    paygo_text_thousandths(text, thousandths);
+    paygo_text_thousandths(text, thousandths, false);
 }
 
-static void number_member(paygo_text *text, const char *name, uint64_t number)
+static void number_member(paygo_text *text, const char *name, uint32_t number)
 {
     member(text, name);
     paygo_text_number(text, number);
@@ -274,273 +269,358 @@ static void number_member(paygo_text *text, const char *name, uint64_t number)
 static void flag_member(paygo_text *text, const char *name, bool flag)
 {
     member(text, name);
-    paygo_text_string(text, flag ? "true" : "false");
+    paygo_text_flash(text, flag ? PAYGO_IN_FLASH("true") : PAYGO_IN_FLASH("false"));
 }
 
 static void string_member(paygo_text *text, const char *name, const char *string)
 {
     member(text, name);
     paygo_text_char(text, '"');
-    paygo_text_string(text, string);
+    paygo_text_flash(text, string);
     paygo_text_char(text, '"');
 }
 
-/* H15: the simple form of OpenPAYGO Metrics, where a current into the battery is negative. */
-static void reply_telemetry(const paygo_firmware *firmware, paygo_text *text)
+/* Volts and amperes beyond 1000 are taken as 1000, so that their product has room. */
+static int32_t within_1000(int32_t thousandths)
 {
-    const paygo_inputs *measured = &firmware->measured;
-    const paygo_unit *unit = &firmware->live.unit;
-    const int64_t panel_uw = (int64_t)measured->panel_mv * measured->panel_ma;
-    paygo_text_begin(text, "TELEMETRY;{\"serial_number\":\"");
-    paygo_text_string(text, firmware->factory.serial);
-    paygo_text_string(text, "\",\"data\":{\"battery_voltage\":");
-    paygo_text_thousandths(text, measured->battery_mv);
-    milli_member(text, "battery_current", -(int64_t)measured->battery_ma);
-    milli_member(text, "panel_voltage", measured->panel_mv);
-    milli_member(text, "panel_current", measured->panel_ma);
-    milli_member(text, "panel_power", panel_uw / 1000);
-    milli_member(text, "load_current", measured->load_ma);
-    milli_member(text, "temperature", (int64_t)measured->temperature_dc * 100);
-    milli_member(text, "state_of_charge", paygo_gauge_permille(&firmware->gauge));
-    flag_member(text, "output", paygo_firmware_output(firmware));
-    flag_member(text, "charging", !firmware->charge_stop.active);
-    string_member(text, "load_switch", switch_name(firmware->live.load_switch));
-    flag_member(text, "payg_disabled", unit->unlocked);
-    if (!unit->unlocked) {
-        number_member(text, "active_seconds_left", paygo_unit_seconds_left(unit));
+    const int32_t most = 1000000;
+    return thousandths > most ? most : thousandths < -most ? -most : thousandths;
+}
+
+/* mW of mV and mA. */
+static int32_t power(int32_t mv, int32_t ma)
+{
+    mv = within_1000(mv);
+    ma = within_1000(ma);
+    return mv * (ma / 1000) + mv * (ma % 1000) / 1000;
+}
+
+static void say_temperature(paygo_text *text, int32_t tenths)
+{
+    uint32_t size = (uint32_t)tenths;
+    member(text, PAYGO_IN_FLASH("temperature"));
+    if (tenths < 0) {
+        paygo_text_char(text, '-');
+        size = UINT32_C(0) - size;
     }
-    number_member(text, "token_count", unit->window.count);
-    number_member(text, "wrong_entries", unit->wrong_entries);
-    number_member(text, "boot", firmware->live.boot);
-    number_member(text, "clock", unit->clock);
-    string_member(text, "firmware_version", PAYGO_FIRMWARE_VERSION);
-    paygo_text_string(text, "}}");
-    end(firmware, text);
+    paygo_text_number(text, size / 10U);
+    paygo_text_char(text, '.');
+    paygo_text_number(text, size % 10U);
+    paygo_text_flash(text, PAYGO_IN_FLASH("00"));
+}
+
+/* H15: the simple form of OpenPAYGO Metrics, where a current into the battery is negative. */
+static void say_telemetry(const paygo_firmware *firmware, paygo_text *text)
+{
+    const paygo_measured *measured = &firmware->measured;
+    const paygo_unit *unit = &firmware->live.unit;
+    paygo_text_begin(text, PAYGO_IN_FLASH("TELEMETRY;{\"serial_number\":\""));
+    paygo_text_string(text, firmware->factory.serial);
+    paygo_text_flash(text, PAYGO_IN_FLASH("\",\"data\":{\"battery_voltage\":"));
+    paygo_text_thousandths(text, measured->battery_mv, false);
+    member(text, PAYGO_IN_FLASH("battery_current"));
+    paygo_text_thousandths(text, measured->battery_ma, true);
+    milli_member(text, PAYGO_IN_FLASH("panel_voltage"), measured->panel_mv);
+    milli_member(text, PAYGO_IN_FLASH("panel_current"), measured->panel_ma);
+    milli_member(text, PAYGO_IN_FLASH("panel_power"), power(measured->panel_mv, measured->panel_ma));
+    milli_member(text, PAYGO_IN_FLASH("load_current"), measured->load_ma);
+    say_temperature(text, measured->temperature_dc);
+    milli_member(text, PAYGO_IN_FLASH("state_of_charge"), paygo_gauge_permille(&firmware->gauge));
+    flag_member(text, PAYGO_IN_FLASH("output"), paygo_firmware_output(firmware));
+    flag_member(text, PAYGO_IN_FLASH("charging"), !firmware->charge_stop.active);
+    string_member(text, PAYGO_IN_FLASH("load_switch"), switch_name(firmware->live.load_switch));
+    flag_member(text, PAYGO_IN_FLASH("payg_disabled"), unit->unlocked);
+    if (!unit->unlocked) {
+        number_member(text, PAYGO_IN_FLASH("active_seconds_left"), told(paygo_unit_seconds_left(unit)));
+    }
+    number_member(text, PAYGO_IN_FLASH("token_count"), unit->window.count);
+    number_member(text, PAYGO_IN_FLASH("wrong_entries"), unit->wrong_entries);
+    number_member(text, PAYGO_IN_FLASH("boot"), firmware->live.boot);
+    number_member(text, PAYGO_IN_FLASH("clock"), told(unit->clock));
+    string_member(text, PAYGO_IN_FLASH("firmware_version"), PAYGO_IN_FLASH(PAYGO_FIRMWARE_VERSION));
+    paygo_text_flash(text, PAYGO_IN_FLASH("}}"));
 }
 
 /* H16. */
-static void reply_load(const paygo_firmware *firmware, paygo_text *text)
+static void say_load(const paygo_firmware *firmware, paygo_text *text)
 {
-    paygo_text_begin(text, "LOAD");
+    paygo_text_begin(text, PAYGO_IN_FLASH("LOAD"));
     paygo_text_field(text, switch_name(firmware->live.load_switch));
-    paygo_text_field(text, paygo_firmware_output(firmware) ? "ON" : "OFF");
-    end(firmware, text);
+    paygo_text_field(text, paygo_firmware_output(firmware) ? PAYGO_IN_FLASH("ON") : PAYGO_IN_FLASH("OFF"));
 }
 
-static bool set_load(paygo_firmware *firmware, const char *position, paygo_outputs *outputs)
+/* Whether a text is the one in flash. */
+static bool is(const char *text, const char *in_flash)
+{
+    char expected;
+    do {
+        expected = paygo_flash_char(in_flash);
+        if (*text != expected) {
+            return false;
+        }
+        text++;
+        in_flash++;
+    } while (expected != '\0');
+    return true;
+}
+
+static bool set_load(paygo_firmware *firmware, const char *position)
 {
     uint8_t i;
     for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
-        if (strcmp(position, switch_name((paygo_switch)i)) == 0) {
+        if (is(position, switch_name((paygo_switch)i))) {
             firmware->next = firmware->live;
             firmware->next.load_switch = (paygo_switch)i;
-            paygo_firmware_save(firmware, outputs, PAYGO_AFTER_LOAD);
+            paygo_firmware_save(firmware, PAYGO_AFTER_LOAD);
             return true;
         }
     }
     return false;
 }
 
+static void say_value(paygo_text *text, int32_t value, paygo_alert alert, char between)
+{
+    paygo_text_char(text, between);
+    paygo_text_signed(text, value);
+    paygo_text_char(text, between);
+    paygo_text_flash(text, paygo_alert_unit(alert));
+}
+
 /* H17. */
-static void reply_alerts(const paygo_firmware *firmware, paygo_text *text)
+static void say_alerts(const paygo_firmware *firmware, paygo_text *text)
 {
     uint8_t active = 0;
     uint8_t i;
     for (i = 0; i < PAYGO_ALERTS; i++) {
-        if (paygo_firmware_alert(firmware, (paygo_alert)i)) {
-            active++;
-        }
+        active = (uint8_t)(active + (paygo_firmware_alert(firmware, (paygo_alert)i) ? 1U : 0U));
     }
-    paygo_text_begin(text, "ALERTS");
+    paygo_text_begin(text, PAYGO_IN_FLASH("ALERTS"));
     paygo_text_number_field(text, active);
     for (i = 0; i < PAYGO_ALERTS; i++) {
         const paygo_alert alert = (paygo_alert)i;
         if (paygo_firmware_alert(firmware, alert)) {
             paygo_text_field(text, paygo_alert_name(alert));
-            paygo_text_char(text, ',');
-            paygo_text_signed(text, paygo_alert_value(firmware, alert));
-            paygo_text_char(text, ',');
-            paygo_text_string(text, paygo_alert_unit(alert));
+            say_value(text, paygo_alert_value(firmware, alert), alert, ',');
         }
     }
-    end(firmware, text);
 }
 
+/* In flash. */
 static const char *change_name(const paygo_event *event)
 {
-    return event->raised ? "RAISED" : "CLEARED";
+    return event->raised ? PAYGO_IN_FLASH("RAISED") : PAYGO_IN_FLASH("CLEARED");
+}
+
+/* The number before the oldest event that may be in the log. */
+static uint32_t before_log(const paygo_firmware *firmware)
+{
+    const uint32_t last = firmware->live.event_seq;
+    return last > PAYGO_EVENTS ? last - PAYGO_EVENTS : 0;
 }
 
 /* H18. */
-static void reply_log(const paygo_firmware *firmware, paygo_text *text)
+static void say_log(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
 {
-    uint8_t i;
-    paygo_text_begin(text, "LOG");
-    paygo_text_number_field(text, firmware->live.event_count);
-    for (i = 0; i < firmware->live.event_count; i++) {
-        const paygo_event *event = &firmware->live.events[i];
-        const paygo_alert alert = (paygo_alert)event->alert;
-        paygo_text_number_field(text, event->seq);
-        paygo_text_char(text, ',');
-        paygo_text_string(text, paygo_alert_name(alert));
-        paygo_text_char(text, ',');
-        paygo_text_string(text, change_name(event));
-        paygo_text_char(text, ',');
-        paygo_text_signed(text, event->value);
-        paygo_text_char(text, ',');
-        paygo_text_string(text, paygo_alert_unit(alert));
-        paygo_text_char(text, ',');
-        paygo_text_number(text, event->boot);
+    const uint32_t before = before_log(firmware);
+    const uint32_t last = firmware->live.event_seq;
+    paygo_event event;
+    uint32_t seq;
+    uint8_t readable = 0;
+    for (seq = before; seq < last; seq++) {
+        readable = (uint8_t)(readable + (paygo_storage_event(storage, seq + 1U, &event) ? 1U : 0U));
     }
-    end(firmware, text);
+    paygo_text_begin(text, PAYGO_IN_FLASH("LOG"));
+    paygo_text_number_field(text, readable);
+    for (seq = before; seq < last; seq++) {
+        if (paygo_storage_event(storage, seq + 1U, &event)) {
+            paygo_text_number_field(text, event.seq);
+            paygo_text_char(text, ',');
+            paygo_text_flash(text, paygo_alert_name((paygo_alert)event.alert));
+            paygo_text_char(text, ',');
+            paygo_text_flash(text, change_name(&event));
+            say_value(text, event.value, (paygo_alert)event.alert, ',');
+            paygo_text_char(text, ',');
+            paygo_text_number(text, event.boot);
+        }
+    }
 }
 
 /* H19. */
-static void reply_info(const paygo_firmware *firmware, paygo_text *text)
+static void say_info(const paygo_firmware *firmware, paygo_text *text)
 {
-    paygo_text_begin(text, "INFO");
-    paygo_text_field(text, firmware->factory.serial);
-    paygo_text_field(text, PAYGO_FIRMWARE_MODEL);
-    paygo_text_field(text, PAYGO_FIRMWARE_BOARD);
-    paygo_text_field(text, PAYGO_FIRMWARE_VERSION);
+    paygo_text_begin(text, PAYGO_IN_FLASH("INFO;"));
+    paygo_text_string(text, firmware->factory.serial);
+    paygo_text_field(text, PAYGO_IN_FLASH(PAYGO_FIRMWARE_MODEL));
+    paygo_text_field(text, PAYGO_IN_FLASH(PAYGO_FIRMWARE_BOARD));
+    paygo_text_field(text, PAYGO_IN_FLASH(PAYGO_FIRMWARE_VERSION));
     paygo_text_number_field(text, firmware->live.unit.window.count);
     paygo_text_number_field(text, firmware->live.boot);
-    end(firmware, text);
 }
 
-void paygo_send_event(const paygo_firmware *firmware, const paygo_event *event, paygo_text *text)
+/* H20. */
+static void say_event(const paygo_event *event, paygo_text *text)
 {
-    const paygo_alert alert = (paygo_alert)event->alert;
-    paygo_text_begin(text, "ALERT");
-    paygo_text_field(text, paygo_alert_name(alert));
+    paygo_text_begin(text, PAYGO_IN_FLASH("ALERT"));
+    paygo_text_field(text, paygo_alert_name((paygo_alert)event->alert));
     paygo_text_field(text, change_name(event));
-    paygo_text_char(text, ';');
-    paygo_text_signed(text, event->value);
-    paygo_text_field(text, paygo_alert_unit(alert));
+    say_value(text, event->value, (paygo_alert)event->alert, ';');
     paygo_text_number_field(text, event->boot);
     paygo_text_number_field(text, event->seq);
-    end(firmware, text);
 }
 
-paygo_event *paygo_oldest_event(paygo_saved *saved)
+static void say_acknowledge(const paygo_firmware *firmware, paygo_text *text)
 {
-    uint8_t i;
-    for (i = 0; i < saved->event_count; i++) {
-        if (!saved->events[i].acknowledged) {
-            return &saved->events[i];
-        }
+    paygo_text_begin(text, PAYGO_IN_FLASH("ACK"));
+    if (firmware->acknowledged_seq == 0) {
+        paygo_text_field(text, PAYGO_IN_FLASH("UNKNOWN"));
+        return;
     }
-    return NULL;
-}
-
-static void reply_acknowledge(const paygo_firmware *firmware, const paygo_event *event, paygo_text *text)
-{
-    paygo_text_begin(text, "ACK");
-    paygo_text_number_field(text, event->boot);
-    paygo_text_number_field(text, event->seq);
-    end(firmware, text);
+    paygo_text_number_field(text, firmware->acknowledged_boot);
+    paygo_text_number_field(text, firmware->acknowledged_seq);
 }
 
 /* Whether that event was acknowledged before. Of one that has left the log, no more than its number is known. */
-static bool acknowledged_before(const paygo_saved *saved, uint32_t boot, uint32_t seq)
+static bool acknowledged_before(const paygo_firmware *firmware, const paygo_reader *storage, uint32_t boot, uint32_t seq)
 {
-    uint8_t i;
-    for (i = 0; i < saved->event_count; i++) {
-        if (saved->events[i].seq == seq) {
-            return saved->events[i].boot == boot && saved->events[i].acknowledged;
-        }
+    const paygo_saved *live = &firmware->live;
+    paygo_event event;
+    if (seq == 0 || seq > live->acked_seq || boot == 0 || boot > live->boot) {
+        return false;
     }
-    return seq > 0 && seq <= saved->event_seq && boot > 0 && boot <= saved->boot;
+    return seq <= before_log(firmware) || !paygo_storage_event(storage, seq, &event) || event.boot == boot;
 }
 
 /* H21. */
-static void acknowledge(paygo_firmware *firmware, uint32_t boot, uint32_t seq, paygo_outputs *outputs, paygo_text *text)
+static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, uint32_t boot, uint32_t seq)
 {
-    paygo_event *event;
-    firmware->next = firmware->live;
-    event = paygo_oldest_event(&firmware->next);
-    firmware->acknowledged.boot = boot;
-    firmware->acknowledged.seq = seq;
-    if (event != NULL && event->seq == seq && event->boot == boot) {
-        event->acknowledged = true;
-        paygo_firmware_save(firmware, outputs, PAYGO_AFTER_ACKNOWLEDGE);
-    } else if (acknowledged_before(&firmware->live, boot, seq)) {
-        reply_acknowledge(firmware, &firmware->acknowledged, text);
-    } else {
-        reply(firmware, text, "ACK", "UNKNOWN");
+    paygo_event event;
+    firmware->acknowledged_boot = boot;
+    firmware->acknowledged_seq = seq;
+    if (paygo_firmware_oldest_event(firmware, storage, &event) && event.seq == seq && event.boot == boot) {
+        firmware->next = firmware->live;
+        firmware->next.acked_seq = seq;
+        paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
+        return;
     }
+    if (!acknowledged_before(firmware, storage, boot, seq)) {
+        firmware->acknowledged_seq = 0;
+    }
+    firmware->reply = PAYGO_REPLY_ACKNOWLEDGE;
 }
 
-void paygo_reply_after(const paygo_firmware *firmware, paygo_after after, paygo_text *text)
+void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
 {
-    switch (after) {
-    case PAYGO_AFTER_SETUP:
-        reply(firmware, text, setup_name(firmware), "OK");
+    switch (firmware->reply) {
+    case PAYGO_REPLY_NONE:
+        return;
+    case PAYGO_REPLY_SETUP:
+        say_setup(firmware, text);
         break;
-    case PAYGO_AFTER_CONSOLE_ENTRY:
-        reply_entry(firmware, text);
+    case PAYGO_REPLY_TOKEN:
+        say_token(firmware, text);
         break;
-    case PAYGO_AFTER_LOAD:
-        reply_load(firmware, text);
+    case PAYGO_REPLY_STATUS:
+        say_status(firmware, text);
         break;
-    case PAYGO_AFTER_ACKNOWLEDGE:
-        reply_acknowledge(firmware, &firmware->acknowledged, text);
+    case PAYGO_REPLY_TELEMETRY:
+        say_telemetry(firmware, text);
         break;
-    case PAYGO_AFTER_FACTORY:
-    case PAYGO_AFTER_KEYPAD_ENTRY:
-    case PAYGO_AFTER_NOTHING:
+    case PAYGO_REPLY_LOAD:
+        say_load(firmware, text);
+        break;
+    case PAYGO_REPLY_ALERTS:
+        say_alerts(firmware, text);
+        break;
+    case PAYGO_REPLY_LOG:
+        say_log(firmware, storage, text);
+        break;
+    case PAYGO_REPLY_INFO:
+        say_info(firmware, text);
+        break;
+    case PAYGO_REPLY_ACKNOWLEDGE:
+        say_acknowledge(firmware, text);
+        break;
+    case PAYGO_REPLY_EVENT:
+        say_event(&firmware->event, text);
+        break;
+    case PAYGO_REPLY_INVALID:
     default:
+        paygo_text_begin(text, PAYGO_IN_FLASH("INVALID"));
         break;
     }
+    paygo_text_end(text, firmware->console.checked);
 }
 
 /* A query: its name, and nothing or one empty field behind it (H1). */
 static bool is_query(const char *name, char *fields[], uint8_t count)
 {
-    return strcmp(fields[0], name) == 0 && (count == 1 || (count == 2 && *fields[1] == '\0'));
+    return (count == 1 || (count == 2 && *fields[1] == '\0')) && is(fields[0], name);
 }
 
-void paygo_command(paygo_firmware *firmware, char *line, paygo_outputs *outputs, paygo_text *text)
+/* Runs a query. Returns what is answered, PAYGO_REPLY_NONE if it is none. */
+static paygo_reply query(char *fields[], uint8_t count)
+{
+    if (is_query(PAYGO_IN_FLASH("STATUS"), fields, count)) {
+        return PAYGO_REPLY_STATUS;
+    }
+    if (is_query(PAYGO_IN_FLASH("TELEMETRY"), fields, count)) {
+        return PAYGO_REPLY_TELEMETRY;
+    }
+    if (is_query(PAYGO_IN_FLASH("ALERTS"), fields, count)) {
+        return PAYGO_REPLY_ALERTS;
+    }
+    if (is_query(PAYGO_IN_FLASH("LOG"), fields, count)) {
+        return PAYGO_REPLY_LOG;
+    }
+    return PAYGO_REPLY_NONE;
+}
+
+/* Runs a command that changes something. Returns whether it is one. */
+static bool change(paygo_firmware *firmware, const paygo_reader *storage, char *fields[], uint8_t count)
+{
+    uint32_t boot, seq;
+    if (firmware->storage != PAYGO_STORAGE_READY) {
+        return false;
+    }
+    if (count == 2 && is(fields[0], PAYGO_IN_FLASH("LOAD"))) {
+        return set_load(firmware, fields[1]);
+    }
+    if (count == 3 && is(fields[0], PAYGO_IN_FLASH("ACK")) && parse_number(fields[1], UINT32_MAX, &boot) &&
+        parse_number(fields[2], UINT32_MAX, &seq)) {
+        acknowledge(firmware, storage, boot, seq);
+        return true;
+    }
+    return false;
+}
+
+void paygo_command(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
 {
     char *fields[SETUP_PLUS_FIELDS];
-    const uint8_t count = paygo_console_fields(line, fields, SETUP_PLUS_FIELDS);
-    const char *name = fields[0];
+    const uint8_t count = paygo_console_fields(firmware->console.line, fields, SETUP_PLUS_FIELDS);
     const bool ready = firmware->storage != PAYGO_STORAGE_BLANK;
     bool extended = true; /* H7 */
-    uint32_t boot, seq;
-    if (strcmp(name, "SETUP+") == 0 && count == SETUP_PLUS_FIELDS) {
-        setup(firmware, fields + 1, true, outputs, text);
-    } else if (is_query("INFO", fields, count)) {
-        reply_info(firmware, text);
-    } else if (strcmp(name, "SETUP") == 0 && count == 4 && !ready) {
-        setup(firmware, fields + 1, false, outputs, text);
+    paygo_reply answer;
+    if (count == SETUP_PLUS_FIELDS && is(fields[0], PAYGO_IN_FLASH("SETUP+"))) {
+        setup(firmware, fields + 1, true);
+    } else if (is_query(PAYGO_IN_FLASH("INFO"), fields, count)) {
+        firmware->reply = PAYGO_REPLY_INFO;
+    } else if (!ready && count == 4 && is(fields[0], PAYGO_IN_FLASH("SETUP"))) {
+        setup(firmware, fields + 1, false);
         extended = false;
-    } else if (!ready) { /* H9 */
-        paygo_reply_invalid(firmware, text);
-        extended = false;
-    } else if (strcmp(name, "TOKEN") == 0 && count == 2) {
+    } else if (ready && count == 2 && is(fields[0], PAYGO_IN_FLASH("TOKEN"))) {
         if (paygo_firmware_enter(firmware, outputs, fields[1], strlen(fields[1]), PAYGO_AFTER_CONSOLE_ENTRY)) {
-            reply_entry(firmware, text);
+            firmware->reply = PAYGO_REPLY_TOKEN;
         }
         extended = false;
-    } else if (is_query("STATUS", fields, count)) {
-        reply_status(firmware, text);
-        extended = false;
-    } else if (is_query("TELEMETRY", fields, count)) {
-        reply_telemetry(firmware, text);
-    } else if (is_query("ALERTS", fields, count)) {
-        reply_alerts(firmware, text);
-    } else if (is_query("LOG", fields, count)) {
-        reply_log(firmware, text);
-    } else if (firmware->storage == PAYGO_STORAGE_READY && strcmp(name, "LOAD") == 0 && count == 2 &&
-               set_load(firmware, fields[1], outputs)) {
-        /* the reply follows the write */
-    } else if (firmware->storage == PAYGO_STORAGE_READY && strcmp(name, "ACK") == 0 && count == 3 &&
-               parse_number(fields[1], UINT32_MAX, &boot) && parse_number(fields[2], UINT32_MAX, &seq)) {
-        acknowledge(firmware, boot, seq, outputs, text);
     } else {
-        paygo_reply_invalid(firmware, text);
-        extended = false;
+        answer = ready ? query(fields, count) : PAYGO_REPLY_NONE; /* H9 */
+        extended = answer != PAYGO_REPLY_STATUS;
+        if (answer != PAYGO_REPLY_NONE) {
+            firmware->reply = answer;
+        } else if (!ready || !change(firmware, storage, fields, count)) {
+            firmware->reply = PAYGO_REPLY_INVALID;
+            extended = false;
+        }
     }
     if (extended) {
         firmware->extended_host = true;

@@ -10,4 +10,8 @@ uint16_t paygo_crc16(const char *text, uint16_t length);
 /* The CRC of Ethernet and zip: "123456789" gives 0xCBF43926. */
 uint32_t paygo_crc32(const uint8_t *bytes, uint16_t length);
 
+/* The same, byte by byte: they begin with all bits set; paygo_crc32 is the last value with all bits turned. */
+uint16_t paygo_crc16_byte(uint16_t crc, uint8_t byte);
+uint32_t paygo_crc32_byte(uint32_t crc, uint8_t byte);
+
 #endif

@@ -18,15 +18,13 @@ static bool was_raised(const paygo_saved *saved, paygo_alert alert)
     return ((uint32_t)saved->reported >> (uint8_t)alert & 1U) != 0;
 }
 
-void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context, uint32_t first_boot)
+void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot)
 {
     memset(firmware, 0, sizeof *firmware);
     firmware->first_boot = first_boot;
     firmware->limits = &paygo_standard_limits;
-    firmware->storage =
-        paygo_storage_read(read, context, &firmware->factory, &firmware->live, &firmware->journal);
+    firmware->storage = paygo_storage_read(storage, &firmware->factory, &firmware->live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
-        memset(&firmware->factory, 0, sizeof firmware->factory);
         memset(&firmware->live, 0, sizeof firmware->live);
     }
     /* A restart ends no alert: otherwise switching off and on would lift a protection. */
@@ -58,15 +56,15 @@ const char *paygo_alert_name(paygo_alert alert)
 {
     switch (alert) {
     case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-        return "BATTERY_OVERVOLTAGE";
+        return PAYGO_IN_FLASH("BATTERY_OVERVOLTAGE");
     case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return "BATTERY_UNDERVOLTAGE";
+        return PAYGO_IN_FLASH("BATTERY_UNDERVOLTAGE");
     case PAYGO_ALERT_CLOCK_TAMPER:
-        return "CLOCK_TAMPER";
+        return PAYGO_IN_FLASH("CLOCK_TAMPER");
     case PAYGO_ALERT_STORAGE_FAULT:
     case PAYGO_ALERTS:
     default:
-        return "STORAGE_FAULT";
+        return PAYGO_IN_FLASH("STORAGE_FAULT");
     }
 }
 
@@ -75,13 +73,13 @@ const char *paygo_alert_unit(paygo_alert alert)
     switch (alert) {
     case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
     case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return "mV";
+        return PAYGO_IN_FLASH("mV");
     case PAYGO_ALERT_CLOCK_TAMPER:
-        return "s";
+        return PAYGO_IN_FLASH("s");
     case PAYGO_ALERT_STORAGE_FAULT:
     case PAYGO_ALERTS:
     default:
-        return "1";
+        return PAYGO_IN_FLASH("1");
     }
 }
 
@@ -107,13 +105,23 @@ bool paygo_firmware_output(const paygo_firmware *firmware)
            !firmware->overvoltage.active && !firmware->undervoltage.active;
 }
 
-void paygo_firmware_save(paygo_firmware *firmware, paygo_outputs *outputs, paygo_after after)
+static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo_after after)
 {
+    const uint32_t clock = (uint32_t)firmware->live.unit.clock + PAYGO_CLOCK_AHEAD_S;
+    paygo_record_begin(&firmware->record, kind, &firmware->journal, clock, firmware->event.seq);
     firmware->after = after;
     firmware->saving = true;
+    firmware->piece_due = true;
+    if (kind == PAYGO_RECORD_SLOT || kind == PAYGO_RECORD_CLOCK) {
+        firmware->wakes_at = clock;
+    }
+}
+
+void paygo_firmware_save(paygo_firmware *firmware, paygo_after after)
+{
+    const bool blank = firmware->storage == PAYGO_STORAGE_BLANK;
     firmware->next.rtc_s = firmware->witness.last_s;
-    firmware->wakes_at = firmware->next.unit.clock + PAYGO_CLOCK_AHEAD_S;
-    paygo_storage_write_saved(&firmware->next, &firmware->journal, &outputs->write);
+    begin_record(firmware, blank ? PAYGO_RECORD_FACTORY : PAYGO_RECORD_SLOT, after);
 }
 
 static void blink(paygo_firmware *firmware, paygo_outputs *outputs, paygo_colour colour, uint8_t blinks)
@@ -212,15 +220,16 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
         blink_answer(firmware, outputs);
         return true;
     }
-    paygo_firmware_save(firmware, outputs, after);
+    paygo_firmware_save(firmware, after);
     return false;
 }
 
 /* World time: whole seconds to the unit's clock, everything to protections and gauge. */
-static void pass_time(paygo_firmware *firmware, const paygo_inputs *inputs)
+static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint32_t wire_ms, uint32_t rtc_s)
 {
     const paygo_limits *limits = firmware->limits;
-    const uint32_t elapsed = firmware->rest_ms + inputs->world_ms;
+    const paygo_measured *measured = &firmware->measured;
+    const uint32_t elapsed = firmware->rest_ms + world_ms;
     const uint32_t seconds = elapsed / 1000U;
     uint8_t i;
     firmware->rest_ms = elapsed % 1000U;
@@ -230,29 +239,44 @@ static void pass_time(paygo_firmware *firmware, const paygo_inputs *inputs)
         uint16_t *left = &firmware->live.tests[i];
         *left = (uint16_t)(seconds < *left ? *left - seconds : 0);
     }
-    paygo_witness_update(&firmware->witness, inputs->rtc_s, seconds);
-    paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, inputs->battery_mv, inputs->world_ms);
-    paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, inputs->battery_mv, inputs->world_ms);
-    paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, inputs->battery_mv, inputs->world_ms);
-    paygo_gauge_update(&firmware->gauge, inputs->battery_mv, inputs->battery_ma, inputs->world_ms);
-    paygo_light_update(&firmware->light, inputs->wire_ms);
-    firmware->repeat_ms = inputs->wire_ms < firmware->repeat_ms ? firmware->repeat_ms - inputs->wire_ms : 0;
+    paygo_witness_update(&firmware->witness, rtc_s, seconds);
+    paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, measured->battery_mv, world_ms);
+    paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, measured->battery_mv, world_ms);
+    paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, measured->battery_mv, world_ms);
+    paygo_gauge_update(&firmware->gauge, measured->battery_mv, measured->battery_ma, world_ms);
+    paygo_light_update(&firmware->light, wire_ms);
+    firmware->repeat_ms = wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0;
 }
 
-/* The write is complete: what was being stored is the truth now (H12). Its clock went on meanwhile. */
-static void stored(paygo_firmware *firmware, paygo_outputs *outputs, paygo_text *text)
+/* What is answered to the command whose effect is stored now, or could not be stored. */
+static paygo_reply reply_after(paygo_after after)
+{
+    switch (after) {
+    case PAYGO_AFTER_SETUP:
+        return PAYGO_REPLY_SETUP;
+    case PAYGO_AFTER_CONSOLE_ENTRY:
+        return PAYGO_REPLY_TOKEN;
+    case PAYGO_AFTER_LOAD:
+        return PAYGO_REPLY_LOAD;
+    case PAYGO_AFTER_ACKNOWLEDGE:
+        return PAYGO_REPLY_ACKNOWLEDGE;
+    case PAYGO_AFTER_KEYPAD_ENTRY:
+    case PAYGO_AFTER_NOTHING:
+    default:
+        return PAYGO_REPLY_NONE;
+    }
+}
+
+static bool after_entry(paygo_after after)
+{
+    return after == PAYGO_AFTER_CONSOLE_ENTRY || after == PAYGO_AFTER_KEYPAD_ENTRY;
+}
+
+/* A slot is stored: what was being stored is the truth now (H12). Its clock went on meanwhile. */
+static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_after after = firmware->after;
     const uint64_t clock = firmware->live.unit.clock;
-    firmware->saving = false;
-    firmware->after = PAYGO_AFTER_NOTHING;
-    if (after == PAYGO_AFTER_FACTORY) {
-        memset(&firmware->next, 0, sizeof firmware->next);
-        paygo_unit_init(&firmware->next.unit, firmware->factory.count);
-        firmware->next.boot = firmware->first_boot;
-        paygo_firmware_save(firmware, outputs, PAYGO_AFTER_SETUP);
-        return;
-    }
     firmware->live = firmware->next;
     firmware->started = true;
     if (after == PAYGO_AFTER_SETUP) {
@@ -260,7 +284,7 @@ static void stored(paygo_firmware *firmware, paygo_outputs *outputs, paygo_text 
     } else {
         paygo_unit_tick(&firmware->live.unit, clock);
     }
-    if (after == PAYGO_AFTER_CONSOLE_ENTRY || after == PAYGO_AFTER_KEYPAD_ENTRY) {
+    if (after_entry(after)) {
         blink_answer(firmware, outputs);
         firmware->test_s = firmware->test_entered ? PAYGO_TEST_S : firmware->test_s;
         firmware->test_entered = false;
@@ -268,11 +292,90 @@ static void stored(paygo_firmware *firmware, paygo_outputs *outputs, paygo_text 
     if (after == PAYGO_AFTER_ACKNOWLEDGE) {
         firmware->repeat_ms = 0;
     }
-    paygo_reply_after(firmware, after, text);
+    firmware->reply = reply_after(after);
+}
+
+/* A record is stored. Some are followed by a slot, which makes them count. */
+static void record_stored(paygo_firmware *firmware, paygo_outputs *outputs)
+{
+    firmware->saving = false;
+    switch (firmware->record.kind) {
+    case PAYGO_RECORD_FACTORY:
+        memset(&firmware->next, 0, sizeof firmware->next);
+        paygo_unit_init(&firmware->next.unit, firmware->factory.count);
+        firmware->next.boot = firmware->first_boot;
+        begin_record(firmware, PAYGO_RECORD_SLOT, PAYGO_AFTER_SETUP);
+        break;
+    case PAYGO_RECORD_EVENT:
+        paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
+        break;
+    case PAYGO_RECORD_SLOT:
+        slot_stored(firmware, outputs);
+        break;
+    case PAYGO_RECORD_CLOCK:
+    default:
+        break;
+    }
+}
+
+/* Nothing can be stored any more (H27): no light that could not be counted, and no answer that it was. */
+static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
+{
+    const paygo_after after = firmware->after;
+    firmware->saving = false;
+    if (firmware->record.kind == PAYGO_RECORD_FACTORY) {
+        memset(&firmware->factory, 0, sizeof firmware->factory); /* it is as blank as it was */
+    } else {
+        firmware->storage = PAYGO_STORAGE_CORRUPT;
+    }
+    firmware->test_entered = false;
+    firmware->wrong_field = PAYGO_IN_FLASH("storage");
+    memset(&firmware->answer, 0, sizeof firmware->answer);
+    firmware->answer.verdict.type = PAYGO_INVALID;
+    if (after_entry(after)) {
+        blink_answer(firmware, outputs);
+    }
+    firmware->reply = reply_after(after);
+    if (firmware->reply == PAYGO_REPLY_LOAD || firmware->reply == PAYGO_REPLY_ACKNOWLEDGE) {
+        firmware->reply = PAYGO_REPLY_INVALID;
+    }
+}
+
+/* An event that does not hold at its place gets the next number, and with it the next place. */
+static bool event_elsewhere(paygo_firmware *firmware)
+{
+    paygo_record *record = &firmware->record;
+    const uint8_t tries = (uint8_t)(record->tries + 1U);
+    if (record->kind != PAYGO_RECORD_EVENT || tries >= PAYGO_EVENT_PLACES) {
+        return false;
+    }
+    firmware->event.seq++;
+    firmware->next.event_seq = firmware->event.seq;
+    if (firmware->next.event_seq - firmware->next.acked_seq > PAYGO_EVENTS) {
+        firmware->next.acked_seq = firmware->next.event_seq - PAYGO_EVENTS;
+    }
+    begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
+    record->tries = tries;
+    return true;
+}
+
+/* A piece is written. The last one is followed by reading the record back. */
+static void piece_written(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
+{
+    paygo_record *record = &firmware->record;
+    if (record->at < record->length) {
+        firmware->piece_due = true;
+    } else if (paygo_record_stored(record, storage, &firmware->journal)) {
+        record_stored(firmware, outputs);
+    } else if (event_elsewhere(firmware) || paygo_record_elsewhere(record, &firmware->journal)) {
+        firmware->piece_due = true;
+    } else {
+        storage_failed(firmware, outputs);
+    }
 }
 
 /* The first store after a start counts the start; a second one follows the first of a unit's life (storage.c). */
-static bool save_start(paygo_firmware *firmware, paygo_outputs *outputs)
+static bool save_start(paygo_firmware *firmware)
 {
     if (firmware->started && firmware->journal.sequence >= 2) {
         return false;
@@ -281,29 +384,37 @@ static bool save_start(paygo_firmware *firmware, paygo_outputs *outputs)
     if (!firmware->started) {
         firmware->next.boot = firmware->live.boot == 0 ? firmware->first_boot : firmware->live.boot + 1U;
     }
-    paygo_firmware_save(firmware, outputs, PAYGO_AFTER_NOTHING);
+    paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
     return true;
 }
 
-/* Room for one more event, if need be in the place of the oldest acknowledged one. */
-static paygo_event *new_event(paygo_saved *saved)
+bool paygo_firmware_oldest_event(const paygo_firmware *firmware, const paygo_reader *storage, paygo_event *event)
 {
-    uint8_t i;
-    if (saved->event_count < PAYGO_EVENTS) {
-        saved->event_count++;
-    } else {
-        for (i = 0; i < PAYGO_EVENTS && !saved->events[i].acknowledged; i++) {
+    const paygo_saved *live = &firmware->live;
+    uint32_t seq;
+    for (seq = live->acked_seq; seq < live->event_seq; seq++) {
+        if (paygo_storage_event(storage, seq + 1U, event)) {
+            return true;
         }
-        if (i == PAYGO_EVENTS) {
-            return NULL;
-        }
-        memmove(&saved->events[i], &saved->events[i + 1U], (PAYGO_EVENTS - 1U - i) * sizeof saved->events[0]);
     }
-    return &saved->events[saved->event_count - 1U];
+    return false;
+}
+
+/* Whether there is room for one more event. Those that cannot be read any more take none. */
+static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
+{
+    paygo_saved *live = &firmware->live;
+    if (live->event_seq - live->acked_seq >= PAYGO_EVENTS) {
+        if (paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
+            return false;
+        }
+        live->acked_seq = live->event_seq;
+    }
+    return true;
 }
 
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
-static bool save_event(paygo_firmware *firmware, paygo_outputs *outputs)
+static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
     uint8_t i;
     for (i = 0; i < PAYGO_ALERTS; i++) {
@@ -311,29 +422,24 @@ static bool save_event(paygo_firmware *firmware, paygo_outputs *outputs)
         const uint8_t bit = (uint8_t)(1U << i);
         const bool active = paygo_firmware_alert(firmware, alert);
         const bool reported = (firmware->live.reported & bit) != 0;
-        paygo_event *event;
+        paygo_event *event = &firmware->event;
         if (active && !reported && (firmware->latched & bit) == 0) {
             firmware->latched |= bit;
             firmware->latched_value[i] = paygo_alert_value(firmware, alert);
         }
-        if (reported ? active : (firmware->latched & bit) == 0) {
+        if ((reported ? active : (firmware->latched & bit) == 0) || !event_fits(firmware, storage)) {
             continue;
         }
         firmware->next = firmware->live;
-        event = new_event(&firmware->next);
-        if (event == NULL) {
-            continue;
-        }
         firmware->next.event_seq++;
         firmware->next.reported ^= bit;
         event->alert = i;
         event->raised = !reported;
-        event->acknowledged = false;
         event->value = reported ? paygo_alert_value(firmware, alert) : firmware->latched_value[i];
         event->boot = firmware->live.boot;
         event->seq = firmware->next.event_seq;
         firmware->latched &= (uint8_t)~bit;
-        paygo_firmware_save(firmware, outputs, PAYGO_AFTER_NOTHING);
+        begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
         return true;
     }
     return false;
@@ -348,49 +454,48 @@ static bool clock_matters(const paygo_firmware *firmware)
 }
 
 /* The clock of a unit whose credit or wait runs is stored ahead, so that a power cut gains nothing (T36). */
-static bool save_clock(paygo_firmware *firmware, paygo_outputs *outputs)
+static bool save_clock(paygo_firmware *firmware)
 {
-    const paygo_unit *unit = &firmware->live.unit;
-    if (!clock_matters(firmware) || unit->clock + SAVE_MARGIN_S < firmware->wakes_at) {
+    if (!clock_matters(firmware) || (uint32_t)firmware->live.unit.clock + SAVE_MARGIN_S < firmware->wakes_at) {
         return false;
     }
-    firmware->next = firmware->live;
-    paygo_firmware_save(firmware, outputs, PAYGO_AFTER_NOTHING);
+    begin_record(firmware, PAYGO_RECORD_CLOCK, PAYGO_AFTER_NOTHING);
     return true;
 }
 
-static void act_on_line(paygo_firmware *firmware, paygo_console_event event, paygo_outputs *outputs, paygo_text *text)
+/* Nothing is being stored or said: the next command, entry, event or clock may come. */
+static bool is_free(const paygo_firmware *firmware)
 {
-    if (event == PAYGO_CONSOLE_LINE) {
-        paygo_command(firmware, firmware->console.line, outputs, text);
-    } else if (event == PAYGO_CONSOLE_BAD) {
-        paygo_reply_invalid(firmware, text);
-    }
+    return !firmware->saving && firmware->reply == PAYGO_REPLY_NONE;
 }
 
 /* Takes console bytes until a command is complete. While something is being stored they wait (H3). */
-static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs, paygo_text *text)
+static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, uint32_t wire_ms, paygo_outputs *outputs)
 {
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
-    if (firmware->saving) {
+    if (!is_free(firmware)) {
         return;
     }
     if (inputs->rx_length == 0) {
-        event = paygo_console_silence(&firmware->console, inputs->wire_ms);
+        event = paygo_console_silence(&firmware->console, wire_ms);
     }
     while (event == PAYGO_CONSOLE_NOTHING && outputs->rx_taken < inputs->rx_length) {
         event = paygo_console_byte(&firmware->console, inputs->rx[outputs->rx_taken]);
         outputs->rx_taken++;
     }
-    act_on_line(firmware, event, outputs, text);
+    if (event == PAYGO_CONSOLE_LINE) {
+        paygo_command(firmware, &inputs->storage, outputs);
+    } else if (event == PAYGO_CONSOLE_BAD) {
+        firmware->reply = PAYGO_REPLY_INVALID;
+    }
 }
 
-static void read_keypad(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
+static void read_keypad(paygo_firmware *firmware, char pressed, uint32_t wire_ms, paygo_outputs *outputs)
 {
     const bool ready = firmware->storage == PAYGO_STORAGE_READY;
     const uint8_t length = paygo_digits_length(PAYGO_STANDARD, firmware->factory.config.restricted_digits);
-    const char key = firmware->entry_waiting ? '\0' : inputs->key; /* the digits that wait stay as they are */
-    switch (paygo_keypad_update(&firmware->keypad, key, length, inputs->wire_ms)) {
+    const char key = firmware->entry_waiting ? '\0' : pressed; /* the digits that wait stay as they are */
+    switch (paygo_keypad_update(&firmware->keypad, key, length, wire_ms)) {
     case PAYGO_KEYPAD_ENTRY:
         firmware->entry_waiting = ready;
         if (!ready) {
@@ -408,26 +513,49 @@ static void read_keypad(paygo_firmware *firmware, const paygo_inputs *inputs, pa
     default:
         break;
     }
-    if (firmware->entry_waiting && !firmware->saving) {
+    if (firmware->entry_waiting && is_free(firmware)) {
         firmware->entry_waiting = false;
         (void)paygo_firmware_enter(firmware, outputs, firmware->keypad.digits, firmware->keypad.length, PAYGO_AFTER_KEYPAD_ENTRY);
     }
 }
 
 /* H20: the oldest event that nobody acknowledged, to a host that knows events (H7). */
-static void send_event(paygo_firmware *firmware, paygo_text *text)
+static void send_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
-    const paygo_event *event = paygo_oldest_event(&firmware->live);
-    if (firmware->extended_host && event != NULL && firmware->repeat_ms == 0 && !firmware->saving) {
-        paygo_send_event(firmware, event, text);
+    if (firmware->extended_host && firmware->repeat_ms == 0 && is_free(firmware) &&
+        paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
+        firmware->reply = PAYGO_REPLY_EVENT;
         firmware->repeat_ms = PAYGO_EVENT_REPEAT_MS;
     }
 }
 
-static uint32_t wire_due_ms(paygo_firmware *firmware)
+/* Says the next piece of the reply that is under way. */
+static void speak(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
+{
+    paygo_text text;
+    if (firmware->reply == PAYGO_REPLY_NONE) {
+        return;
+    }
+    memset(&text, 0, sizeof text);
+    text.bytes = outputs->tx;
+    text.size = PAYGO_TX_BYTES;
+    text.skip = firmware->said;
+    text.crc = firmware->said > 0 ? firmware->said_crc : PAYGO_TEXT_CRC;
+    paygo_say(firmware, storage, &text);
+    outputs->tx_length = text.length;
+    firmware->said = (uint16_t)(firmware->said + text.length);
+    firmware->said_crc = text.crc;
+    if (!text.cut) {
+        firmware->reply = PAYGO_REPLY_NONE;
+        firmware->said = 0;
+    }
+}
+
+static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *storage)
 {
     uint32_t due = paygo_console_due_ms(&firmware->console);
-    if (firmware->extended_host && paygo_oldest_event(&firmware->live) != NULL && firmware->repeat_ms < due) {
+    paygo_event event;
+    if (firmware->extended_host && firmware->repeat_ms < due && paygo_firmware_oldest_event(firmware, storage, &event)) {
         due = firmware->repeat_ms;
     }
     if (firmware->light.blinks > 0 && PAYGO_BLINK_MS < due) {
@@ -469,38 +597,71 @@ static uint32_t world_due_ms(const paygo_firmware *firmware)
         due = sooner(due, in_seconds(firmware, firmware->test_s));
     }
     if (clock_matters(firmware) && !firmware->saving) {
-        due = sooner(due, in_seconds(firmware, firmware->wakes_at - SAVE_MARGIN_S - unit->clock));
+        due = sooner(due, in_seconds(firmware, firmware->wakes_at - SAVE_MARGIN_S - (uint32_t)unit->clock));
     }
-    if (firmware->measured.rtc_s != 0) {
+    if (firmware->measured.has_rtc) {
         due = sooner(due, in_seconds(firmware, PAYGO_WITNESS_S - firmware->witness.counted_s));
     }
     return due;
 }
 
+static void measure(paygo_firmware *firmware, const paygo_inputs *inputs)
+{
+    paygo_measured *measured = &firmware->measured;
+    measured->battery_mv = inputs->battery_mv;
+    measured->battery_ma = inputs->battery_ma;
+    measured->panel_mv = inputs->panel_mv;
+    measured->panel_ma = inputs->panel_ma;
+    measured->load_ma = inputs->load_ma;
+    measured->temperature_dc = inputs->temperature_dc;
+    measured->has_rtc = inputs->rtc_s != 0;
+}
+
+static uint32_t sum(uint32_t one, uint32_t other)
+{
+    return one < UINT32_MAX - other ? one + other : UINT32_MAX;
+}
+
+/* Everything but what is being said, which must not change under way. */
+static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
+{
+    const uint32_t wire_ms = sum(inputs->wire_ms, firmware->held_wire_ms);
+    measure(firmware, inputs);
+    pass_time(firmware, sum(inputs->world_ms, firmware->held_world_ms), wire_ms, inputs->rtc_s);
+    firmware->held_world_ms = firmware->held_wire_ms = 0;
+    if (firmware->saving && inputs->write_done) {
+        piece_written(firmware, &inputs->storage, outputs);
+    }
+    if (is_free(firmware) && firmware->storage == PAYGO_STORAGE_READY) {
+        (void)(save_start(firmware) || save_event(firmware, &inputs->storage) || save_clock(firmware));
+    }
+    read_keypad(firmware, inputs->key, wire_ms, outputs);
+    read_console(firmware, inputs, wire_ms, outputs);
+    send_event(firmware, &inputs->storage);
+}
+
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
-    paygo_text text;
     memset(outputs, 0, sizeof *outputs);
-    text.bytes = outputs->tx;
-    text.size = PAYGO_TX_BYTES;
-    text.length = 0;
-    text.line = 0;
-    firmware->measured = *inputs;
-    pass_time(firmware, inputs);
-    if (firmware->saving && inputs->write_done) {
-        stored(firmware, outputs, &text);
+    if (firmware->reply == PAYGO_REPLY_NONE) {
+        live(firmware, inputs, outputs);
+    } else {
+        firmware->held_world_ms = sum(firmware->held_world_ms, inputs->world_ms);
+        firmware->held_wire_ms = sum(firmware->held_wire_ms, inputs->wire_ms);
     }
-    if (!firmware->saving && firmware->storage == PAYGO_STORAGE_READY) {
-        (void)(save_start(firmware, outputs) || save_event(firmware, outputs) || save_clock(firmware, outputs));
+    speak(firmware, &inputs->storage, outputs);
+    if (firmware->piece_due) {
+        paygo_content content;
+        content.factory = &firmware->factory;
+        content.saved = &firmware->next;
+        content.event = &firmware->event;
+        paygo_record_piece(&firmware->record, &content, &firmware->journal, &outputs->write);
+        firmware->piece_due = false;
     }
-    read_keypad(firmware, inputs, outputs);
-    read_console(firmware, inputs, outputs, &text);
-    send_event(firmware, &text);
     outputs->output = paygo_firmware_output(firmware);
     outputs->charge = !firmware->charge_stop.active;
-    outputs->busy = firmware->saving;
+    outputs->busy = firmware->saving || outputs->tx_length > 0;
     outputs->light = paygo_light_now(&firmware->light);
-    outputs->tx_length = text.length;
-    outputs->wire_due_ms = wire_due_ms(firmware);
+    outputs->wire_due_ms = wire_due_ms(firmware, &inputs->storage);
     outputs->world_due_ms = world_due_ms(firmware);
 }

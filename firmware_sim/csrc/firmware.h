@@ -8,8 +8,10 @@
  * Two times run. World time is the customer's: credit, waits, battery. Wire time is the console's and the keypad's:
  * silences, time-outs, blinks. On a board they are the same; a simulator may scale world time.
  *
- * Storage: when a step asks for a write, the port does it and says so with `write_done` in a later step. Until then the
- * firmware takes no further entry, gives no answer that depends on the write, and reads no further console bytes.
+ * Storage: when a step asks for a write, the port does it and says so with `write_done` in a later step. A record takes
+ * several writes, so that no write is long. Until it is in storage, and was read back, the firmware takes no further
+ * entry, gives no answer that depends on it, and reads no further console bytes. Replies come in pieces too: while a
+ * step's outputs are busy, the port steps again, with the time that has passed.
  */
 #ifndef PAYGO_FIRMWARE_H
 #define PAYGO_FIRMWARE_H
@@ -26,8 +28,8 @@
 #define PAYGO_FIRMWARE_MODEL "PAYGO-SIM"
 #define PAYGO_FIRMWARE_BOARD "legacy"
 
-/* Room for the longest replies that one step can give. */
-#define PAYGO_TX_BYTES 1024U
+/* A piece of a reply. */
+#define PAYGO_TX_BYTES 48U
 
 /* The longest step in world time that keeps the promises made about power cuts. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
@@ -62,12 +64,24 @@ typedef struct {
     bool write_done;        /* the write of an earlier step is complete */
     const char *rx;         /* console bytes that were not taken yet */
     uint16_t rx_length;
+    paygo_reader storage;   /* how the port reads what it has written */
 } paygo_inputs;
+
+/* What was measured last. */
+typedef struct {
+    int32_t battery_mv;
+    int32_t battery_ma;
+    int32_t panel_mv;
+    int32_t panel_ma;
+    int32_t load_ma;
+    int32_t temperature_dc;
+    bool has_rtc;
+} paygo_measured;
 
 typedef struct {
     bool output;            /* the customer's output */
     bool charge;            /* the switch between panel and battery */
-    bool busy;              /* a write is under way: step again with write_done */
+    bool busy;              /* a write or a reply is under way: step again, after a write with write_done */
     paygo_colour light;     /* lit now */
     paygo_colour blinking;  /* a pattern that began in this step, or PAYGO_DARK */
     uint8_t blinks;
@@ -83,16 +97,31 @@ typedef struct {
     paygo_write write;
 } paygo_outputs;
 
-/* What is done once the write under way is complete. */
+/* What is done once the record under way is stored. */
 typedef enum {
     PAYGO_AFTER_NOTHING,
-    PAYGO_AFTER_FACTORY,
     PAYGO_AFTER_SETUP,
     PAYGO_AFTER_CONSOLE_ENTRY,
     PAYGO_AFTER_KEYPAD_ENTRY,
     PAYGO_AFTER_LOAD,
     PAYGO_AFTER_ACKNOWLEDGE
 } paygo_after;
+
+/* What is being said. */
+typedef enum {
+    PAYGO_REPLY_NONE,
+    PAYGO_REPLY_INVALID,
+    PAYGO_REPLY_SETUP,
+    PAYGO_REPLY_TOKEN,
+    PAYGO_REPLY_STATUS,
+    PAYGO_REPLY_TELEMETRY,
+    PAYGO_REPLY_LOAD,
+    PAYGO_REPLY_ALERTS,
+    PAYGO_REPLY_LOG,
+    PAYGO_REPLY_INFO,
+    PAYGO_REPLY_ACKNOWLEDGE,
+    PAYGO_REPLY_EVENT
+} paygo_reply;
 
 /* The caller owns it and looks inside only for telemetry and tests. */
 typedef struct {
@@ -101,17 +130,27 @@ typedef struct {
     paygo_journal journal;
     paygo_saved live;        /* what is stored, plus the clock since then */
     paygo_saved next;        /* what is being stored */
+    paygo_record record;     /* which record that is, and how far */
+    paygo_event event;       /* of a record of an event */
     paygo_after after;
     bool saving;
+    bool piece_due;          /* the record's next piece has to be written */
     bool started;            /* this start is stored: only then may the output be on */
     bool entry_waiting;      /* a keypad entry came while something was being stored */
     bool test_entered;       /* what is being stored is a test activation */
     bool setup_plus;         /* which of the two setups is being answered */
     paygo_answer answer;     /* of the entry that is being stored */
-    paygo_event acknowledged;
+    const char *wrong_field; /* of a setup, in flash; NULL: none */
+    uint32_t acknowledged_boot;
+    uint32_t acknowledged_seq; /* 0: unknown */
     uint32_t first_boot;     /* what the first start is called */
-    uint64_t wakes_at;       /* s: the clock that the stored state would wake up with */
+    uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
     uint32_t rest_ms;        /* world time that does not make a whole second yet */
+    paygo_reply reply;       /* what is being said, */
+    uint16_t said;           /* how many characters of it were, */
+    uint16_t said_crc;       /* and their check */
+    uint32_t held_world_ms;  /* time that passed while something was said, and waits to be counted */
+    uint32_t held_wire_ms;
     const paygo_limits *limits; /* the standard ones after a boot; a port may put in its own */
     paygo_guard overvoltage;
     paygo_guard undervoltage;
@@ -126,7 +165,7 @@ typedef struct {
     paygo_light light;
     bool extended_host;      /* H7 */
     uint32_t repeat_ms;      /* wire time until the oldest event is sent again */
-    paygo_inputs measured;   /* the last inputs, for telemetry */
+    paygo_measured measured;
 } paygo_firmware;
 
 /*
@@ -134,7 +173,7 @@ typedef struct {
  * life is called; later starts count on from what is stored. It should be random (an ADC's noise, a chip's serial
  * number), so that nobody takes the events of a unit whose storage was replaced for those of its former life.
  */
-void paygo_firmware_boot(paygo_firmware *firmware, paygo_read read, void *context, uint32_t first_boot);
+void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot);
 
 /* One step. `outputs` is written completely. */
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
@@ -142,7 +181,7 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
 /* Whether an alert is active now. */
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
 
-/* Its name on the console, its unit, and what is measured for it now. */
+/* Its name on the console and its unit, in flash, and what is measured for it now. */
 const char *paygo_alert_name(paygo_alert alert);
 const char *paygo_alert_unit(paygo_alert alert);
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
@@ -153,8 +192,11 @@ int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
  */
 bool paygo_firmware_output(const paygo_firmware *firmware);
 
-/* Begins to store firmware->next; what `after` says follows once that is complete. */
-void paygo_firmware_save(paygo_firmware *firmware, paygo_outputs *outputs, paygo_after after);
+/*
+ * Begins to store firmware->next, or in a blank unit the factory data and then the first state; what `after` says follows
+ * once that is complete.
+ */
+void paygo_firmware_save(paygo_firmware *firmware, paygo_after after);
 
 /*
  * An entry from the console or the keypad. Returns whether it is answered already; otherwise it is being stored.
@@ -162,5 +204,8 @@ void paygo_firmware_save(paygo_firmware *firmware, paygo_outputs *outputs, paygo
  */
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
                           paygo_after after);
+
+/* The oldest event that nobody has acknowledged. Returns false when there is none. */
+bool paygo_firmware_oldest_event(const paygo_firmware *firmware, const paygo_reader *storage, paygo_event *event);
 
 #endif

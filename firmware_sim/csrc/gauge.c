@@ -1,33 +1,49 @@
-/* State of charge by coulomb counting. */
+/* State of charge by coulomb counting, in 32 bits. */
 #include "gauge.h"
 
-#define FULL (INT64_C(3600000) * PAYGO_BATTERY_MAH)
+#include "flash.h"
+
+#define FULL (INT32_C(3600) * PAYGO_BATTERY_MAH)
+#define MOST_MA INT32_C(1000000)
+#define MOST_MS UINT32_C(2000000)
 
 /* Rest voltage in mV at 0, 10, ... 100 % of a 12 V lead-acid battery at 25 degrees (Renogy PWM20 manual, p. 26). */
-static const uint16_t rest_mv[11] = {10500, 11310, 11580, 11750, 11900, 12060, 12200, 12320, 12420, 12500, 12700};
+static const uint16_t rest_mv[11] PAYGO_FLASH = {10500, 11310, 11580, 11750, 11900, 12060,
+                                                 12200, 12320, 12420, 12500, 12700};
 
-static int64_t from_rest(int32_t mv)
+static int32_t from_rest(int32_t mv)
 {
+    int32_t below = paygo_flash_word(&rest_mv[0]);
     uint8_t i;
-    if (mv <= rest_mv[0]) {
+    if (mv <= below) {
         return 0;
     }
     for (i = 1; i < 11; i++) {
-        if (mv < rest_mv[i]) {
-            const int64_t step = (int64_t)rest_mv[i] - rest_mv[i - 1];
-            return FULL / 10 * (i - 1) + FULL / 10 * (mv - rest_mv[i - 1]) / step;
+        const int32_t above = paygo_flash_word(&rest_mv[i]);
+        if (mv < above) {
+            return FULL / 1000 * (100 * (i - 1) + 100 * (mv - below) / (above - below));
         }
+        below = above;
     }
     return FULL;
 }
 
 void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms)
 {
-    const int64_t moved = (int64_t)battery_ma * elapsed_ms;
+    int32_t moved_ms, moved;
     if (!gauge->started) {
         gauge->charge = from_rest(battery_mv);
         gauge->started = true;
     }
+    if (battery_ma > MOST_MA || battery_ma < -MOST_MA) {
+        battery_ma = battery_ma > 0 ? MOST_MA : -MOST_MA;
+    }
+    if (elapsed_ms > MOST_MS) {
+        elapsed_ms = MOST_MS;
+    }
+    moved_ms = battery_ma * (int32_t)(elapsed_ms % 1000U) + gauge->rest;
+    moved = battery_ma * (int32_t)(elapsed_ms / 1000U) + moved_ms / 1000;
+    gauge->rest = (int16_t)(moved_ms % 1000);
     if (moved > FULL - gauge->charge) {
         gauge->charge = FULL;
     } else if (moved < -gauge->charge) {
@@ -39,5 +55,5 @@ void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_
 
 int32_t paygo_gauge_permille(const paygo_gauge *gauge)
 {
-    return (int32_t)(gauge->charge / (FULL / 1000));
+    return gauge->charge / (FULL / 1000);
 }

@@ -10,13 +10,17 @@
 
 typedef struct {
     bool started;
-    int64_t charge; /* mA ms */
+    int16_t rest;   /* mA ms that are no whole mA s yet */
+    int32_t charge; /* mA s */
 } paygo_gauge;
 
 /* The battery that the estimate is scaled by. */
 #define PAYGO_BATTERY_MAH 18000
 
-/* Takes the battery's voltage (mV) and current (mA, positive charges) of the last `elapsed_ms` of world time. */
+/*
+ * Takes the battery's voltage (mV) and current (mA, positive charges; what lies beyond 1000 A is taken as 1000 A) of the
+ * last `elapsed_ms` of world time (of which no more than 2000 s count).
+ */
 void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms);
 
 /* State of charge in thousandths, 0 ... 1000. */

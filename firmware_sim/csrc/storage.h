@@ -1,9 +1,11 @@
 /*
- * What survives a power cut: the factory data, written once, and a journal of the unit's state.
+ * What survives a power cut: the factory data, written once, and around it three rings: the unit's state, its clock,
+ * and its events.
  *
- * The journal is a ring of slots. Each write goes over the oldest slot and carries a sequence number and a CRC, so that
- * whatever a power cut leaves of it, the slot before it is whole. The unit wakes in the newest whole slot: in the state
- * before the write or after it, never in between.
+ * Everything is a record with a CRC. A record of a ring goes over the oldest one, so that whatever a power cut leaves of
+ * it, the one before it is whole: the unit wakes in the state before a write or after it, never in between. A record is
+ * read back once it is written; one that is not what it should be, since bits are stuck, is written to the next place.
+ * docs/storage.md has the layout and how long it lasts.
  */
 #ifndef PAYGO_STORAGE_H
 #define PAYGO_STORAGE_H
@@ -21,10 +23,18 @@
 /* How far ahead of the clock a stored state wakes up: what a power cut costs at most, in seconds of credit. */
 #define PAYGO_CLOCK_AHEAD_S UINT32_C(300)
 
-#define PAYGO_FACTORY_BYTES 128U
-#define PAYGO_SLOT_BYTES 216U
-#define PAYGO_SLOTS 4U
-#define PAYGO_STORAGE_BYTES (PAYGO_FACTORY_BYTES + PAYGO_SLOTS * PAYGO_SLOT_BYTES)
+#define PAYGO_FACTORY_BYTES 96U
+#define PAYGO_CLOCK_BYTES 8U
+#define PAYGO_CLOCKS 32U
+#define PAYGO_SLOT_BYTES (PAYGO_UNIT_BYTES + 36U)
+#define PAYGO_STATES 6U
+#define PAYGO_EVENT_BYTES 18U
+#define PAYGO_EVENT_PLACES (PAYGO_EVENTS + 1U) /* the one that is being written is none of the ten that are kept */
+
+#define PAYGO_CLOCKS_AT PAYGO_FACTORY_BYTES
+#define PAYGO_SLOTS_AT (PAYGO_CLOCKS_AT + PAYGO_CLOCKS * PAYGO_CLOCK_BYTES)
+#define PAYGO_EVENTS_AT (PAYGO_SLOTS_AT + PAYGO_STATES * PAYGO_SLOT_BYTES)
+#define PAYGO_STORAGE_BYTES 1024U
 
 /* Written once, by the setup. */
 typedef struct {
@@ -51,56 +61,104 @@ typedef enum {
 
 /* An alert that began or ended (H20). */
 typedef struct {
+    uint32_t seq;
+    uint32_t boot;
+    int32_t value;
     uint8_t alert;
     bool raised;
-    bool acknowledged;
-    int32_t value;
-    uint32_t boot;
-    uint32_t seq;
 } paygo_event;
 
-/* What the journal keeps. */
+/* What a slot of the journal keeps. */
 typedef struct {
     paygo_unit unit;
     paygo_switch load_switch;
     uint32_t boot;      /* starts of the unit */
     uint32_t event_seq; /* of the last event */
+    uint32_t acked_seq; /* of the last event that was acknowledged; they are acknowledged in their order */
     uint32_t rtc_s;     /* what the clock chip said, 0: nothing yet (H25) */
     uint16_t tests[PAYGO_TESTS]; /* s until each of the last test activations is forgotten (H22) */
     uint8_t reported;   /* bit i: the last event of alert i was RAISED */
-    uint8_t event_count;
-    paygo_event events[PAYGO_EVENTS]; /* oldest first */
 } paygo_saved;
 
 /* How the port reads `length` bytes of storage at `offset`. */
 typedef void (*paygo_read)(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
 
+typedef struct {
+    paygo_read read;
+    void *context;
+} paygo_reader;
+
 typedef enum {
     PAYGO_STORAGE_BLANK,  /* never set up, or the setup was cut off before it was complete */
     PAYGO_STORAGE_READY,
-    PAYGO_STORAGE_CORRUPT /* something was stored and cannot be read: the unit stays safe, never free */
+    PAYGO_STORAGE_CORRUPT /* something was stored and cannot be read, or cannot be stored: safe, never free */
 } paygo_storage_state;
 
-/* Where the journal stands. */
+/* Where the rings stand. */
 typedef struct {
     uint32_t sequence; /* of the newest slot; 0 before the first write */
     uint8_t slot;      /* where it lies */
+    uint8_t clock;     /* where the newest clock lies, PAYGO_CLOCKS before the first */
 } paygo_journal;
 
-/* Reads everything at start. `factory` and `saved` are filled for PAYGO_STORAGE_READY. */
-paygo_storage_state paygo_storage_read(paygo_read read, void *context, paygo_factory *factory, paygo_saved *saved,
+/*
+ * Reads everything at start. `saved` is filled for PAYGO_STORAGE_READY, and so is `factory`; that is also filled for
+ * PAYGO_STORAGE_CORRUPT if it can be read, and otherwise zero.
+ */
+paygo_storage_state paygo_storage_read(const paygo_reader *reader, paygo_factory *factory, paygo_saved *saved,
                                        paygo_journal *journal);
 
-/* One write that the port has to do: `length` bytes at `offset`, in order. */
+/* The event of this number, if it is there. */
+bool paygo_storage_event(const paygo_reader *reader, uint32_t seq, paygo_event *event);
+
+#define PAYGO_WRITE_BYTES 16U
+
+/* What the port has to write: a piece of a record, `length` bytes at `offset`, in order. */
 typedef struct {
     uint16_t offset;
-    uint16_t length; /* 0: nothing to write */
-    uint8_t bytes[PAYGO_SLOT_BYTES];
+    uint8_t length; /* 0: nothing to write */
+    uint8_t at;     /* bytes of the record before this piece; 0: it begins */
+    uint8_t rest;   /* bytes of it behind this piece; 0: it ends */
+    uint8_t bytes[PAYGO_WRITE_BYTES];
 } paygo_write;
 
-void paygo_storage_write_factory(const paygo_factory *factory, paygo_write *write);
+typedef enum {
+    PAYGO_RECORD_FACTORY,
+    PAYGO_RECORD_SLOT,
+    PAYGO_RECORD_CLOCK,
+    PAYGO_RECORD_EVENT
+} paygo_record_kind;
 
-/* The write that makes `saved` the newest state. `journal` then stands behind it. */
-void paygo_storage_write_saved(const paygo_saved *saved, paygo_journal *journal, paygo_write *write);
+/* A record on its way into storage. What it is made of must not change until it is there. */
+typedef struct {
+    paygo_record_kind kind;
+    uint8_t at;     /* bytes of it that are written */
+    uint8_t length;
+    uint8_t tries;  /* places that turned out to be bad */
+    uint16_t offset;
+    uint32_t clock; /* of a record of the clock */
+    uint32_t crc;
+} paygo_record;
+
+/* What records are made of. */
+typedef struct {
+    const paygo_factory *factory;
+    const paygo_saved *saved;
+    const paygo_event *event;
+} paygo_content;
+
+/* Begins a record, at the place where it belongs. `clock` is for a record of the clock, `seq` for one of an event. */
+void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t clock,
+                        uint32_t seq);
+
+/* The next piece of it. */
+void paygo_record_piece(paygo_record *record, const paygo_content *content, const paygo_journal *journal,
+                        paygo_write *write);
+
+/* Whether it is in storage as it should be, once its last piece is written. `journal` then stands at it. */
+bool paygo_record_stored(const paygo_record *record, const paygo_reader *reader, paygo_journal *journal);
+
+/* Begins it again at the next place. Returns false when there is none but that of the newest record. */
+bool paygo_record_elsewhere(paygo_record *record, const paygo_journal *journal);
 
 #endif

@@ -3,11 +3,26 @@
 
 #include "crc.h"
 
+/* A character that no check covers. Returns whether it is said now. */
+static bool say(paygo_text *text, char character)
+{
+    if (text->skip > 0) {
+        text->skip--;
+        return false;
+    }
+    if (text->length >= text->size) {
+        text->cut = true;
+        return false;
+    }
+    text->bytes[text->length] = character;
+    text->length++;
+    return true;
+}
+
 void paygo_text_char(paygo_text *text, char character)
 {
-    if (text->length < text->size) {
-        text->bytes[text->length] = character;
-        text->length++;
+    if (say(text, character)) {
+        text->crc = paygo_crc16_byte(text->crc, (uint8_t)character);
     }
 }
 
@@ -19,9 +34,19 @@ void paygo_text_string(paygo_text *text, const char *string)
     }
 }
 
-void paygo_text_number(paygo_text *text, uint64_t number)
+void paygo_text_flash(paygo_text *text, const char *string)
 {
-    char digits[20];
+    char character = paygo_flash_char(string);
+    while (character != '\0') {
+        paygo_text_char(text, character);
+        string++;
+        character = paygo_flash_char(string);
+    }
+}
+
+void paygo_text_number(paygo_text *text, uint32_t number)
+{
+    char digits[10];
     uint8_t count = 0;
     do {
         digits[count] = (char)('0' + (char)(number % 10U));
@@ -34,23 +59,24 @@ void paygo_text_number(paygo_text *text, uint64_t number)
     }
 }
 
-static uint64_t magnitude(paygo_text *text, int64_t number)
+/* Says the sign. Returns the rest. */
+static uint32_t magnitude(paygo_text *text, int32_t number, bool negated)
 {
-    if (number >= 0) {
-        return (uint64_t)number;
+    const bool below = number < 0;
+    if (number != 0 && below != negated) {
+        paygo_text_char(text, '-');
     }
-    paygo_text_char(text, '-');
-    return UINT64_C(0) - (uint64_t)number;
+    return below ? UINT32_C(0) - (uint32_t)number : (uint32_t)number;
 }
 
 void paygo_text_signed(paygo_text *text, int32_t number)
 {
-    paygo_text_number(text, magnitude(text, number));
+    paygo_text_number(text, magnitude(text, number, false));
 }
 
-void paygo_text_thousandths(paygo_text *text, int64_t number)
+void paygo_text_thousandths(paygo_text *text, int32_t number, bool negated)
 {
-    const uint64_t size = magnitude(text, number);
+    const uint32_t size = magnitude(text, number, negated);
     const uint16_t rest = (uint16_t)(size % 1000U);
     paygo_text_number(text, size / 1000U);
     paygo_text_char(text, '.');
@@ -61,18 +87,17 @@ void paygo_text_thousandths(paygo_text *text, int64_t number)
 
 void paygo_text_begin(paygo_text *text, const char *word)
 {
-    text->line = text->length;
-    paygo_text_char(text, '#');
-    paygo_text_string(text, word);
+    (void)say(text, '#');
+    paygo_text_flash(text, word);
 }
 
 void paygo_text_field(paygo_text *text, const char *field)
 {
     paygo_text_char(text, ';');
-    paygo_text_string(text, field);
+    paygo_text_flash(text, field);
 }
 
-void paygo_text_number_field(paygo_text *text, uint64_t number)
+void paygo_text_number_field(paygo_text *text, uint32_t number)
 {
     paygo_text_char(text, ';');
     paygo_text_number(text, number);
@@ -80,15 +105,16 @@ void paygo_text_number_field(paygo_text *text, uint64_t number)
 
 void paygo_text_end(paygo_text *text, bool check)
 {
-    if (check && text->length > text->line) { /* otherwise not even the '#' fitted */
-        static const char hex[] = "0123456789ABCDEF";
-        const uint16_t from = (uint16_t)(text->line + 1U);
-        const uint16_t crc = paygo_crc16(text->bytes + from, (uint16_t)(text->length - from));
-        paygo_text_char(text, '*');
-        paygo_text_char(text, hex[crc >> 12]);
-        paygo_text_char(text, hex[(crc >> 8) & 15U]);
-        paygo_text_char(text, hex[(crc >> 4) & 15U]);
-        paygo_text_char(text, hex[crc & 15U]);
+    if (check) {
+        uint8_t shift = 16;
+        (void)say(text, '*');
+        while (shift > 0) {
+            uint8_t digit;
+            shift = (uint8_t)(shift - 4U);
+            digit = (uint8_t)((uint32_t)text->crc >> shift & 15U);
+            (void)say(text, (char)(digit < 10U ? '0' + digit : 'A' + digit - 10));
+        }
     }
-    paygo_text_string(text, "\r\n");
+    (void)say(text, '\r');
+    (void)say(text, '\n');
 }

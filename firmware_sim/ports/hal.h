@@ -3,8 +3,8 @@
  *
  * main.c calls them from its loop, one at a time, in this order:
  *
- *     hal_init, hal_first_boot, hal_read (several times), then for ever:
- *     hal_wait, and until the firmware is not busy: hal_act, hal_say, hal_write.
+ *     hal_init, hal_first_boot, hal_read (many times), then for ever:
+ *     hal_wait, and until the firmware is not busy: hal_act, hal_say, hal_write, hal_read.
  *
  * The console's receive interrupt hands each byte to port_receive. Nothing else is called from an interrupt.
  */
@@ -26,10 +26,11 @@ uint32_t hal_first_boot(void);
 void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
 
 /*
- * Writes storage and returns once every byte would survive a power cut. Bytes are written in their order, and a cut in
- * between harms no byte outside offset ... offset + length - 1.
+ * Writes a piece of a record, at most PAYGO_WRITE_BYTES, and returns once every byte would survive a power cut. Bytes are
+ * written in their order, and a cut in between harms no byte outside offset ... offset + length - 1. What is in storage
+ * then is read back by the firmware; nothing has to be checked here.
  */
-void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length);
+void hal_write(const paygo_write *write);
 
 /*
  * Sleeps until a console byte came (port_received() > 0), a key was pressed, or the sooner of the two times has passed

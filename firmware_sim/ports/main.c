@@ -47,7 +47,7 @@ static void run(void)
         hal_say(outputs.tx, outputs.tx_length);
         inputs.write_done = outputs.write.length > 0;
         if (inputs.write_done) {
-            hal_write(outputs.write.offset, outputs.write.bytes, outputs.write.length);
+            hal_write(&outputs.write);
         }
         inputs.world_ms = inputs.wire_ms = 0;
         inputs.key = '\0';
@@ -59,7 +59,8 @@ int main(void)
     uint32_t wire_due_ms = 0;
     uint32_t world_due_ms = 0;
     hal_init();
-    paygo_firmware_boot(&firmware, hal_read, NULL, hal_first_boot());
+    inputs.storage.read = hal_read;
+    paygo_firmware_boot(&firmware, &inputs.storage, hal_first_boot());
     for (;;) {
         hal_wait(wire_due_ms, world_due_ms, &inputs);
         run();

@@ -34,11 +34,11 @@ void rig_sleep(void);
 /* What rig.c supplies besides hal_first_boot, hal_wait and hal_act: takes a byte of a frame, in an interrupt. */
 void rig_receive(uint8_t byte);
 
-/* The port tells what it said and stored. */
+/* The port tells what it said, and when a record is whole. */
 void rig_said(uint16_t length);
 void rig_stored(void);
 
-/* Whether the power shall fail in the write that begins, and after how many bytes of it. */
+/* Whether the power shall fail in the record that is being written, and after how many bytes of it. */
 bool rig_cut(uint16_t *at_byte);
 
 #endif

@@ -2,8 +2,6 @@
 #include "commands.h"
 #include "input.h"
 
-#include <stdio.h>
-
 #define KEY "a29ab82edc5fbbc41ec9530f6dac86b1"
 
 typedef struct {
@@ -21,34 +19,52 @@ static void check_outputs(const paygo_outputs *outputs)
 {
     require(outputs->tx_length <= PAYGO_TX_BYTES);
     require((uint32_t)outputs->write.offset + outputs->write.length <= PAYGO_STORAGE_BYTES);
-    require(outputs->tx_length == 0 || (outputs->tx[0] == '#' && outputs->tx[outputs->tx_length - 1U] == '\n'));
+    require(outputs->busy || (outputs->tx_length == 0 && outputs->write.length == 0));
 }
 
-/* A reply is whole lines, no NUL and never the key. */
-static void check_reply(const paygo_text *text)
+/* A reply is one whole line, no NUL and never the key; and in pieces it is the same. */
+static void check_reply(const paygo_firmware *firmware, const paygo_reader *storage)
 {
-    char said[PAYGO_TX_BYTES + 1U];
-    require(text->length > 2 && text->length < text->size);
-    memcpy(said, text->bytes, text->length);
-    said[text->length] = '\0';
-    require(said[0] == '#' && strcmp(said + text->length - 2, "\r\n") == 0);
+    char said[1024];
+    char piece[7];
+    paygo_text whole = {NULL, sizeof said - 1U, 0, 0, PAYGO_TEXT_CRC, false};
+    paygo_text part = {NULL, sizeof piece, 0, 0, PAYGO_TEXT_CRC, true};
+    uint16_t at = 0;
+    whole.bytes = said;
+    part.bytes = piece;
+    paygo_say(firmware, storage, &whole);
+    require(whole.length > 2 && !whole.cut);
+    said[whole.length] = '\0';
+    require(strlen(said) == whole.length && said[0] == '#' && strcmp(said + whole.length - 2, "\r\n") == 0);
+    require(strchr(said, '\n') == said + whole.length - 1 && strchr(said + 1, '#') == NULL);
     require(strstr(said, KEY) == NULL);
+    while (part.cut) {
+        part.cut = false;
+        part.length = 0;
+        part.skip = at;
+        paygo_say(firmware, storage, &part);
+        require(memcmp(said + at, piece, part.length) == 0);
+        at = (uint16_t)(at + part.length);
+    }
+    require(at == whole.length);
 }
 
-/* Does what the outputs ask for, until nothing is being stored. */
+/* Does what the outputs ask for, until nothing is being stored or said. */
 static void finish(board *unit, paygo_inputs *inputs)
 {
     inputs->rx_length = 0;
     inputs->wire_ms = 0;
     inputs->world_ms = 0;
     inputs->key = 0;
-    while (unit->firmware.saving) {
+    while (unit->firmware.saving || unit->firmware.reply != PAYGO_REPLY_NONE) {
         const paygo_write write = unit->outputs.write;
         memcpy(unit->image + write.offset, write.bytes, write.length);
-        inputs->write_done = true;
+        inputs->write_done = write.length > 0;
+        if (unit->firmware.reply != PAYGO_REPLY_NONE) {
+            check_reply(&unit->firmware, &inputs->storage);
+        }
         paygo_firmware_step(&unit->firmware, inputs, &unit->outputs);
         check_outputs(&unit->outputs);
-        require(!unit->firmware.saving || unit->outputs.write.length > 0);
     }
     inputs->write_done = false;
 }
@@ -60,22 +76,18 @@ static void step(board *unit, paygo_inputs *inputs)
     finish(unit, inputs);
 }
 
-/* A command: a reply now, or a write and a reply after it; and never both. */
+/* A command: a reply now, or a record and a reply after it; and never both. */
 static void command(board *unit, const char *line, size_t length, paygo_inputs *inputs)
 {
-    char copy[PAYGO_LINE_MAX + 1U];
-    char said[PAYGO_TX_BYTES];
-    paygo_text text = {said, PAYGO_TX_BYTES, 0, 0};
     const paygo_storage_state before = unit->firmware.storage;
-    memcpy(copy, line, length);
-    copy[length] = '\0';
+    memcpy(unit->firmware.console.line, line, length);
+    unit->firmware.console.line[length] = '\0';
     memset(&unit->outputs, 0, sizeof unit->outputs);
-    paygo_command(&unit->firmware, copy, &unit->outputs, &text);
-    require(unit->firmware.saving == (unit->outputs.write.length > 0));
-    require(unit->firmware.saving == (text.length == 0));
+    paygo_command(&unit->firmware, &inputs->storage, &unit->outputs);
+    require(unit->firmware.saving == (unit->firmware.reply == PAYGO_REPLY_NONE));
     if (!unit->firmware.saving) {
-        check_reply(&text);
         require(unit->firmware.storage == before);
+        finish(unit, inputs);
     } else {
         require(before != PAYGO_STORAGE_CORRUPT);
         finish(unit, inputs);
@@ -99,28 +111,18 @@ static void check_alerts(const paygo_firmware *firmware)
     require(!paygo_firmware_output(firmware) || !paygo_firmware_alert(firmware, PAYGO_ALERT_BATTERY_OVERVOLTAGE));
 }
 
-/* Every line that the unit says of its own accord or after a write, whatever its state is. */
-static void check_replies(paygo_firmware *firmware)
+/* Every line that the unit can say, whatever its state is. */
+static void check_replies(paygo_firmware *firmware, const paygo_reader *storage)
 {
-    char said[PAYGO_TX_BYTES];
-    paygo_text text = {said, PAYGO_TX_BYTES, 0, 0};
-    const paygo_event *event = paygo_oldest_event(&firmware->live);
-    uint8_t after;
-    paygo_reply_invalid(firmware, &text);
-    check_reply(&text);
-    for (after = PAYGO_AFTER_NOTHING; after <= PAYGO_AFTER_ACKNOWLEDGE; after++) {
-        text.length = 0;
-        paygo_reply_after(firmware, (paygo_after)after, &text);
-        if (text.length > 0) {
-            check_reply(&text);
+    uint8_t reply;
+    const bool has_event = paygo_firmware_oldest_event(firmware, storage, &firmware->event);
+    for (reply = PAYGO_REPLY_INVALID; reply <= PAYGO_REPLY_EVENT; reply++) {
+        if (reply != PAYGO_REPLY_EVENT || has_event) {
+            firmware->reply = (paygo_reply)reply;
+            check_reply(firmware, storage);
         }
     }
-    if (event != NULL) {
-        require(!event->acknowledged);
-        text.length = 0;
-        paygo_send_event(firmware, event, &text);
-        check_reply(&text);
-    }
+    firmware->reply = PAYGO_REPLY_NONE;
 }
 
 /* An entry as the keypad makes one, and a store without a reason: both leave a unit that wakes up in the same state. */
@@ -136,9 +138,9 @@ static void check_entry(board *unit, const char *digits, size_t length, paygo_in
     }
     if (unit->firmware.storage == PAYGO_STORAGE_READY) {
         unit->firmware.next = unit->firmware.live;
-        paygo_firmware_save(&unit->firmware, &unit->outputs, PAYGO_AFTER_NOTHING);
+        paygo_firmware_save(&unit->firmware, PAYGO_AFTER_NOTHING);
         finish(unit, inputs);
-        paygo_firmware_boot(&woken, read_image, unit->image, 1);
+        paygo_firmware_boot(&woken, &inputs->storage, 1);
         require(woken.storage == PAYGO_STORAGE_READY);
         require(same_window(&woken.live.unit.window, &unit->firmware.live.unit.window));
         require(woken.live.event_seq == unit->firmware.live.event_seq);
@@ -158,7 +160,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (kind % 4U == 3U) {
         memset(unit.image, 0, sizeof unit.image); /* something was stored, and none of it can be read */
     }
-    paygo_firmware_boot(&unit.firmware, read_image, unit.image, 1U + kind);
+    inputs.storage.read = read_image;
+    inputs.storage.context = unit.image;
+    paygo_firmware_boot(&unit.firmware, &inputs.storage, 1U + kind);
     unit.firmware.console.checked = (kind & 0x20U) != 0;
     inputs.battery_mv = 12600;
     if (kind % 2U == 0) {
@@ -189,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             command(&unit, (const char *)data, length, &inputs);
         }
         check_alerts(&unit.firmware);
-        check_replies(&unit.firmware);
+        check_replies(&unit.firmware, &inputs.storage);
         data += whole;
         size -= whole;
     }

@@ -52,6 +52,10 @@ static void check_crcs(const uint8_t *data, size_t size)
         bytes[length + i] = (uint8_t)(crc32 >> (8U * i));
     }
     crc32 = paygo_crc32(bytes, (uint16_t)(length + 4U));
+    if (length > 0) {
+        require(paygo_crc16((const char *)bytes, 1) == paygo_crc16_byte(PAYGO_TEXT_CRC, bytes[0]));
+        require(paygo_crc32(bytes, 1) == ~paygo_crc32_byte(UINT32_MAX, bytes[0]));
+    }
     require(crc32 == UINT32_C(0x2144df1c)); /* the residue of this CRC, whatever the bytes were */
 }
 
@@ -90,12 +94,13 @@ static void check_round_trip(const paygo_console *heard)
     char line[PAYGO_LINE_MAX + 1U];
     char *fields[MOST_FIELDS];
     char sent[ROOM];
-    paygo_text text = {sent, ROOM, 0, 0};
+    paygo_text text = {NULL, ROOM, 0, 0, PAYGO_TEXT_CRC, false};
     paygo_console again;
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
     size_t separators = 0;
     uint16_t i;
     uint8_t count;
+    text.bytes = sent;
     memcpy(line, heard->line, heard->length + 1U);
     for (i = 0; i < heard->length; i++) {
         separators += line[i] == ';' ? 1U : 0U;
@@ -164,41 +169,56 @@ static void be_silent(paygo_console *console, model *line, uint32_t elapsed_ms)
     }
 }
 
-/* Numbers as snprintf writes them, in a buffer of any size, of which nothing is touched beyond its end. */
-static void check_numbers(uint64_t number, uint16_t size, bool check)
+static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
+{
+    paygo_text_begin(text, "N");
+    paygo_text_number_field(text, number);
+    paygo_text_char(text, ',');
+    paygo_text_number(text, number % 1000U);
+    paygo_text_char(text, ',');
+    paygo_text_signed(text, narrow);
+    paygo_text_char(text, ',');
+    paygo_text_thousandths(text, narrow, false);
+    paygo_text_char(text, ',');
+    paygo_text_thousandths(text, narrow, true);
+    paygo_text_string(text, "behind");
+    paygo_text_flash(text, "flash");
+}
+
+/* Numbers as snprintf writes them, in pieces of any size, of which nothing is touched beyond its end. */
+static void check_numbers(uint32_t number, uint16_t size, bool check)
 {
     char bytes[ROOM];
     char all[ROOM];
     char whole[ROOM];
-    paygo_text text = {bytes, size, 0, 0};
-    paygo_text unbounded = {all, ROOM, 0, 0};
-    const int32_t narrow = (int32_t)(number & INT32_MAX) - (int32_t)(number >> 33);
-    const int64_t wide = (int64_t)(number / 2U) - (int64_t)(number << 60 >> 2);
-    const uint64_t magnitude = wide < 0 ? UINT64_C(0) - (uint64_t)wide : (uint64_t)wide;
-    uint8_t round;
-    memset(bytes, '!', sizeof bytes);
-    for (round = 0; round < 2; round++) {
-        paygo_text *to = round == 0 ? &text : &unbounded;
-        paygo_text_string(to, "before");
-        paygo_text_begin(to, "N");
-        paygo_text_number_field(to, number);
-        paygo_text_char(to, ',');
-        paygo_text_number(to, number % 1000U);
-        paygo_text_char(to, ',');
-        paygo_text_signed(to, narrow);
-        paygo_text_char(to, ',');
-        paygo_text_thousandths(to, wide);
-        if (round == 0) {
-            paygo_text_end(to, check);
-        }
+    paygo_text text = {NULL, size, 0, 0, PAYGO_TEXT_CRC, true};
+    const int32_t narrow = (int32_t)(number & INT32_MAX) - (int32_t)(number >> 31 != 0 ? INT32_MAX : 0);
+    const uint32_t magnitude = narrow < 0 ? UINT32_C(0) - (uint32_t)narrow : (uint32_t)narrow;
+    uint16_t crc;
+    uint16_t at = 0;
+    int length;
+    text.bytes = bytes;
+    length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehindflash", (unsigned long)number,
+                      (unsigned)(number % 1000U), (long)narrow, narrow < 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
+                      (unsigned)(magnitude % 1000U), narrow > 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
+                      (unsigned)(magnitude % 1000U));
+    crc = paygo_crc16(whole + 1, (uint16_t)(length - 1));
+    if (check) {
+        length += snprintf(whole + length, sizeof whole - (size_t)length, "*%04X", (unsigned)crc);
     }
-    all[unbounded.length] = '\0';
-    (void)snprintf(whole, sizeof whole, "before#N;%llu,%u,%ld,%s%llu.%03u", (unsigned long long)number,
-                   (unsigned)(number % 1000U), (long)narrow, wide < 0 ? "-" : "",
-                   (unsigned long long)(magnitude / 1000U), (unsigned)(magnitude % 1000U));
-    require(strcmp(all, whole) == 0);
-    require(text.length <= size && memcmp(bytes, whole, text.length < unbounded.length ? text.length : unbounded.length) == 0);
-    require(bytes[size] == '!');
+    (void)snprintf(whole + length, sizeof whole - (size_t)length, "\r\n");
+    while (text.cut) {
+        memset(bytes, '!', sizeof bytes);
+        text.cut = false;
+        text.length = 0;
+        text.skip = at;
+        say_numbers(&text, number, narrow);
+        paygo_text_end(&text, check);
+        require(text.length > 0 && text.length <= size && bytes[size] == '!');
+        memcpy(all + at, bytes, text.length);
+        at = (uint16_t)(at + text.length);
+    }
+    require(at == strlen(whole) && memcmp(all, whole, at) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -214,8 +234,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 2) {
         const uint8_t *at = data;
         size_t left = size;
-        const uint16_t room = (uint16_t)take(&at, &left, 1);
-        check_numbers(take(&at, &left, 8), room, (room & 1U) != 0);
+        const uint16_t room = (uint16_t)(1U + take(&at, &left, 1));
+        check_numbers((uint32_t)take(&at, &left, 4), room, (room & 1U) != 0);
     }
     while (size > 0) {
         const uint8_t byte = (uint8_t)take(&data, &size, 1);

@@ -7,40 +7,62 @@ static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t 
     memcpy(bytes, (const uint8_t *)context + offset, length);
 }
 
+static uint8_t image[PAYGO_STORAGE_BYTES];
+
+static void boot(paygo_firmware *firmware, paygo_inputs *inputs)
+{
+    paygo_firmware_boot(firmware, &inputs->storage, 1);
+    inputs->write_done = false;
+}
+
+/* Steps until the unit is not busy. `op` says whether the supply fails, in the first piece that is written or behind it. */
+static void run(paygo_firmware *firmware, paygo_inputs *inputs, uint8_t op)
+{
+    paygo_outputs outputs;
+    do {
+        paygo_firmware_step(firmware, inputs, &outputs);
+        require(outputs.tx_length <= PAYGO_TX_BYTES && outputs.rx_taken <= inputs->rx_length);
+        require(outputs.write.length == 0 || outputs.write.offset + outputs.write.length <= PAYGO_STORAGE_BYTES);
+        require(!outputs.output || paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0);
+        inputs->write_done = outputs.write.length > 0;
+        if (outputs.write.length > 0) {
+            const uint8_t cut = op > 250 ? (uint8_t)(outputs.write.length / 2U) : outputs.write.length;
+            memcpy(image + outputs.write.offset, outputs.write.bytes, cut);
+            if (cut < outputs.write.length || op == 250) {
+                boot(firmware, inputs);
+                return;
+            }
+        }
+        inputs->rx += outputs.rx_taken;
+        inputs->rx_length = (uint16_t)(inputs->rx_length - outputs.rx_taken);
+        inputs->world_ms = op == 249 ? 10000 : 0;
+        inputs->wire_ms = inputs->world_ms;
+        inputs->key = 0;
+    } while (outputs.busy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char setup[] = "#SETUP+;F1;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;;\n";
-    uint8_t image[PAYGO_STORAGE_BYTES];
-    paygo_firmware firmware;
+    static const char setup[] = "#SETUP+;F1;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;4711;\n";
+    static paygo_firmware firmware;
     paygo_inputs inputs;
-    paygo_outputs outputs;
     memset(image, 0xff, sizeof image);
     if (size > 0 && data[0] % 4 == 0 && size > sizeof image) {
         memcpy(image, data, sizeof image); /* a unit that wakes up on rubbish */
         data += sizeof image;
         size -= sizeof image;
     }
-    paygo_firmware_boot(&firmware, read_image, image, 1);
     memset(&inputs, 0, sizeof inputs);
+    inputs.storage.read = read_image;
+    inputs.storage.context = image;
     inputs.battery_mv = 12600;
     inputs.rx = setup;
     inputs.rx_length = sizeof setup - 1;
+    boot(&firmware, &inputs);
     while (size > 0) {
         const uint8_t op = data[0];
         const uint16_t length = (uint16_t)(op % 40U < size - 1 ? op % 40U : size - 1);
-        paygo_firmware_step(&firmware, &inputs, &outputs);
-        require(outputs.tx_length <= PAYGO_TX_BYTES && outputs.rx_taken <= inputs.rx_length);
-        require(outputs.write.length == 0 || outputs.write.offset + outputs.write.length <= PAYGO_STORAGE_BYTES);
-        require(!outputs.output || paygo_unit_active(&firmware.live.unit) || firmware.test_s > 0);
-        inputs.write_done = outputs.write.length > 0;
-        if (outputs.write.length > 0) {
-            const uint16_t cut = op > 250 ? (uint16_t)(outputs.write.length / 2U) : outputs.write.length;
-            memcpy(image + outputs.write.offset, outputs.write.bytes, cut);
-            if (cut < outputs.write.length || op == 250) {
-                paygo_firmware_boot(&firmware, read_image, image, 1);
-                inputs.write_done = false;
-            }
-        }
+        run(&firmware, &inputs, op);
         data++;
         size--;
         inputs.world_ms = op * 100U;

@@ -1,9 +1,11 @@
-/* libFuzzer: any storage image, as it is and with its checks made right: what is read, is written and is torn. */
+/* libFuzzer: any storage image, as it is and with its checks made right: what is read, is written, torn and stuck. */
 #include "crc.h"
 #include "input.h"
 #include "storage.h"
 
 #define CRC_BYTES 4U
+
+static uint8_t image[PAYGO_STORAGE_BYTES];
 
 static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
 {
@@ -22,11 +24,6 @@ static void seal(uint8_t *bytes, uint16_t length)
     }
 }
 
-static uint8_t *slot_of(uint8_t *image, uint8_t slot)
-{
-    return image + PAYGO_FACTORY_BYTES + slot * PAYGO_SLOT_BYTES;
-}
-
 /* What a unit may be built on. */
 static void check_ready(const paygo_factory *factory, const paygo_saved *saved, const paygo_journal *journal)
 {
@@ -37,108 +34,130 @@ static void check_ready(const paygo_factory *factory, const paygo_saved *saved, 
     require(config->time_divider >= 1 && config->older_window <= PAYGO_MAX_OLDER_WINDOW);
     require(config->max_jump >= 1 && config->max_sync_jump >= 1);
     require(saved->unit.window.floor <= saved->unit.window.count);
-    require(saved->event_count <= PAYGO_EVENTS && saved->load_switch <= PAYGO_SWITCH_OFF);
-    for (i = 0; i < saved->event_count; i++) {
-        require(saved->events[i].alert < PAYGO_ALERTS);
+    require(saved->event_seq - saved->acked_seq <= PAYGO_EVENTS && saved->load_switch <= PAYGO_SWITCH_OFF);
+    for (i = 0; i < PAYGO_TESTS; i++) {
+        require(saved->tests[i] <= PAYGO_TEST_HOUR_S);
     }
-    require(journal->slot < PAYGO_SLOTS);
+    require(journal->slot < PAYGO_STATES && journal->clock <= PAYGO_CLOCKS);
+}
+
+/* Writes a record in its pieces, at most `cut` bytes of it. Returns whether it is whole. */
+static bool write_record(paygo_record *record, const paygo_content *content, const paygo_journal *journal, uint8_t cut)
+{
+    paygo_write write;
+    do {
+        const uint8_t at = record->at;
+        paygo_record_piece(record, content, journal, &write);
+        require(write.at == at && write.length > 0 && write.length <= PAYGO_WRITE_BYTES);
+        require((uint32_t)write.offset + write.length <= PAYGO_STORAGE_BYTES);
+        require(write.at + write.length + write.rest == record->length);
+        memcpy(image + write.offset, write.bytes,
+               cut <= write.at ? 0 : cut - write.at < write.length ? (size_t)(cut - write.at) : write.length);
+    } while (write.rest > 0);
+    return cut >= record->length;
 }
 
 static bool same_saved(const paygo_saved *one, const paygo_saved *other)
 {
-    paygo_journal first = {7, 0};
-    paygo_journal second = {7, 0};
-    paygo_write a, b;
-    paygo_storage_write_saved(one, &first, &a);
-    paygo_storage_write_saved(other, &second, &b);
-    return a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
+    uint8_t a[PAYGO_UNIT_BYTES], b[PAYGO_UNIT_BYTES];
+    paygo_unit_store(&one->unit, 0, a);
+    paygo_unit_store(&other->unit, 0, b);
+    return memcmp(a, b, sizeof a) == 0 && one->boot == other->boot && one->event_seq == other->event_seq &&
+           one->acked_seq == other->acked_seq && one->load_switch == other->load_switch &&
+           one->reported == other->reported && memcmp(one->tests, other->tests, sizeof one->tests) == 0;
 }
 
-static bool same_factory(const paygo_factory *one, const paygo_factory *other)
-{
-    paygo_write a, b;
-    paygo_storage_write_factory(one, &a);
-    paygo_storage_write_factory(other, &b);
-    return a.length == b.length && a.length <= PAYGO_FACTORY_BYTES && memcmp(a.bytes, b.bytes, a.length) == 0;
-}
-
-/* The state as it wakes up (T36). */
-static paygo_saved woken(const paygo_saved *saved)
-{
-    paygo_saved later = *saved;
-    const uint64_t wait = paygo_unit_wait_left(&saved->unit);
-    later.unit.clock += PAYGO_CLOCK_AHEAD_S;
-    later.unit.wait_until = wait > 0 ? later.unit.clock + wait : 0;
-    return later;
-}
-
-/* A write that the supply leaves at `cut` bytes: afterwards there is the state before it, or the one after it. */
-static void check_torn(uint8_t *image, const paygo_saved *before, const paygo_journal *stands, uint8_t cut)
+/* A new state, of which the supply leaves `cut` bytes: afterwards there is the state before it, or the one after it. */
+static void check_torn(const paygo_reader *reader, const paygo_saved *before, const paygo_journal *stands, uint8_t cut)
 {
     paygo_journal journal = *stands;
     paygo_saved after = *before;
-    paygo_saved expected, saved;
+    paygo_saved saved;
     paygo_factory factory;
-    paygo_write write;
-    uint16_t done;
+    paygo_record record;
+    paygo_content content = {NULL, NULL, NULL};
+    content.saved = &after;
     after.boot++;
     after.unit.wrong_entries ^= 1U;
-    paygo_storage_write_saved(&after, &journal, &write);
-    require(journal.slot != stands->slot && write.offset + write.length <= PAYGO_STORAGE_BYTES);
-    done = cut < write.length ? cut : write.length;
-    memcpy(image + write.offset, write.bytes, done);
-    require(paygo_storage_read(read_image, image, &factory, &saved, &journal) == PAYGO_STORAGE_READY);
-    expected = woken(&after);
-    require(done < write.length || same_saved(&saved, &expected));
-    require(same_saved(&saved, before) || same_saved(&saved, &expected));
+    paygo_record_begin(&record, PAYGO_RECORD_SLOT, &journal, 0, 0);
+    if (write_record(&record, &content, &journal, cut)) {
+        require(paygo_record_stored(&record, reader, &journal));
+        require(journal.slot != stands->slot && journal.sequence == stands->sequence + 1U);
+    }
+    require(paygo_storage_read(reader, &factory, &saved, &journal) == PAYGO_STORAGE_READY);
+    if (cut >= record.length) {
+        require(saved.boot == after.boot && saved.unit.wrong_entries == after.unit.wrong_entries);
+        require(saved.unit.clock >= before->unit.clock);
+        require(paygo_unit_seconds_left(&saved.unit) <= paygo_unit_seconds_left(&before->unit));
+    } else {
+        require(saved.boot == before->boot || saved.boot == after.boot); /* whatever lay there, whole by its check */
+    }
+}
+
+/* A clock, an event and the factory data: there, or told that they are not. */
+static void check_others(const paygo_reader *reader, const paygo_factory *factory, paygo_journal *journal, uint8_t cut)
+{
+    static const paygo_record_kind kinds[] = {PAYGO_RECORD_CLOCK, PAYGO_RECORD_EVENT, PAYGO_RECORD_FACTORY};
+    const paygo_event event = {7, 3, -12, PAYGO_ALERT_CLOCK_TAMPER, true};
+    paygo_event found;
+    paygo_content content = {NULL, NULL, NULL};
+    uint8_t i;
+    content.factory = factory;
+    content.event = &event;
+    for (i = 0; i < 3; i++) {
+        paygo_record record;
+        uint8_t places = 1;
+        paygo_record_begin(&record, kinds[i], journal, 1000, event.seq);
+        if (write_record(&record, &content, journal, cut)) {
+            require(paygo_record_stored(&record, reader, journal));
+            require(kinds[i] != PAYGO_RECORD_EVENT || paygo_storage_event(reader, event.seq, &found));
+            require(kinds[i] != PAYGO_RECORD_EVENT || (found.value == -12 && found.boot == 3 && found.raised));
+        }
+        while (paygo_record_elsewhere(&record, journal)) {
+            require(record.at == 0 && record.offset + record.length <= PAYGO_STORAGE_BYTES);
+            places++;
+        }
+        require(places <= PAYGO_CLOCKS);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint8_t image[PAYGO_STORAGE_BYTES];
     const uint8_t sealed = (uint8_t)take(&data, &size, 1);
     const uint8_t cut = (uint8_t)take(&data, &size, 1);
+    paygo_reader reader;
     paygo_factory factory;
-    paygo_saved saved;
-    paygo_journal journal;
-    paygo_journal none = {0, 0};
-    paygo_storage_state state;
-    paygo_write write;
-    uint16_t factory_bytes, slot_bytes;
+    paygo_saved saved, again;
+    paygo_journal journal, other;
+    paygo_record record;
     uint8_t slot;
-    memset(&factory, 0, sizeof factory);
+    reader.read = read_image;
+    reader.context = image;
     memset(&saved, 0, sizeof saved);
-    paygo_storage_write_factory(&factory, &write);
-    factory_bytes = write.length;
-    paygo_storage_write_saved(&saved, &none, &write);
-    slot_bytes = write.length;
+    memset(&journal, 0, sizeof journal);
     memset(image, 0xff, sizeof image);
     memcpy(image, data, size < sizeof image ? size : sizeof image);
     if ((sealed & 0x80U) != 0) {
-        seal(image, factory_bytes);
-    }
-    for (slot = 0; slot < PAYGO_SLOTS; slot++) {
-        if ((sealed & (1U << slot)) != 0) {
-            seal(slot_of(image, slot), slot_bytes);
+        paygo_record_begin(&record, PAYGO_RECORD_FACTORY, &journal, 0, 0);
+        seal(image, record.length);
+        for (slot = 0; slot < PAYGO_CLOCKS; slot += 3) {
+            seal(image + PAYGO_CLOCKS_AT + slot * PAYGO_CLOCK_BYTES, PAYGO_CLOCK_BYTES);
         }
     }
-    state = paygo_storage_read(read_image, image, &factory, &saved, &journal);
-    if (state != PAYGO_STORAGE_READY) {
+    for (slot = 0; slot < PAYGO_STATES; slot++) {
+        if ((sealed & (1U << slot)) != 0) {
+            seal(image + PAYGO_SLOTS_AT + slot * PAYGO_SLOT_BYTES, PAYGO_SLOT_BYTES);
+        }
+    }
+    if (paygo_storage_read(&reader, &factory, &saved, &journal) != PAYGO_STORAGE_READY) {
         return 0;
     }
     check_ready(&factory, &saved, &journal);
-    {
-        uint8_t copy[PAYGO_STORAGE_BYTES];
-        paygo_factory again;
-        paygo_saved fresh;
-        paygo_storage_write_factory(&factory, &write);
-        memset(copy, 0xff, sizeof copy);
-        memcpy(copy + write.offset, write.bytes, write.length);
-        require(paygo_storage_read(read_image, copy, &again, &fresh, &none) == PAYGO_STORAGE_READY);
-        require(same_factory(&factory, &again) && fresh.unit.window.count == factory.count);
+    require(paygo_storage_read(&reader, &factory, &again, &other) == PAYGO_STORAGE_READY);
+    require(same_saved(&saved, &again));
+    if (journal.sequence > 0 && journal.sequence < UINT32_MAX && saved.unit.clock < UINT32_MAX / 2U) {
+        check_torn(&reader, &saved, &journal, cut);
     }
-    if (journal.sequence > 0 && journal.sequence < UINT32_MAX) {
-        check_torn(image, &saved, &journal, cut);
-    }
+    check_others(&reader, &factory, &journal, cut);
     return 0;
 }

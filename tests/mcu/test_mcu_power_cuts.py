@@ -17,11 +17,18 @@ RESTART_COSTS_S = 300
 
 
 def writes_of_a_token() -> list[int]:
-    """How long the writes are that store an accepted token, on the PC."""
+    """How long the records are that store an accepted token, on the PC; each is written in pieces."""
     unit = ready_unit()
     lengths: list[int] = []
     write = unit.storage.write
-    unit.storage.write = lambda offset, data: (lengths.append(len(data)), write(offset, data))[1]  # type: ignore[method-assign]
+
+    def record(offset: int, data: bytes) -> None:
+        if unit._outputs.write.at == 0:
+            lengths.append(0)
+        lengths[-1] += len(data)
+        write(offset, data)
+
+    unit.storage.write = record  # type: ignore[method-assign]
     unit.feed(b"#TOKEN;" + WEEK_2.encode() + b"\n")
     unit.pass_time(0)
     assert unit.take().startswith(b"#TOKEN;VALID")

@@ -185,7 +185,7 @@ def test_an_acknowledgement_is_answered_once_it_is_stored():
     """H21: the supply fails in its write: nothing is answered, and the event comes again."""
     unit = listening_unit()
     line = over(unit)
-    unit.cut_power(100)
+    unit.cut_power(40)
     assert ask(unit, b"#ACK;1;1\n") == b""
     unit.power_on()
     assert ask(unit, b"#ALERTS;\n").endswith(line)

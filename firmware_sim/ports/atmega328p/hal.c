@@ -105,12 +105,12 @@ static void wait_for_eeprom(void)
 }
 
 /* Each byte takes 3.4 ms. */
-static void write_all(uint16_t offset, const uint8_t *bytes, uint16_t length)
+static void write_all(const paygo_write *write)
 {
-    uint16_t i;
-    for (i = 0; i < length; i++) {
-        EEAR = (uint16_t)(offset + i);
-        EEDR = bytes[i];
+    uint8_t i;
+    for (i = 0; i < write->length; i++) {
+        EEAR = (uint16_t)(write->offset + i);
+        EEDR = write->bytes[i];
         hal_lock(); /* EEPE has to follow within four cycles */
         EECR |= 1U << EEMPE;
         EECR |= 1U << EEPE;
@@ -191,12 +191,14 @@ void hal_say(const char *bytes, uint16_t length)
 }
 
 /* The rig sees the pin and the EEPROM, and cuts the power itself. */
-void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length)
+void hal_write(const paygo_write *write)
 {
     port_d(STORING_PIN, true);
-    write_all(offset, bytes, length);
-    port_d(STORING_PIN, false);
-    rig_stored();
+    write_all(write);
+    if (write->rest == 0) {
+        port_d(STORING_PIN, false);
+        rig_stored();
+    }
 }
 
 #else
@@ -337,9 +339,9 @@ void hal_say(const char *bytes, uint16_t length)
     }
 }
 
-void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length)
+void hal_write(const paygo_write *write)
 {
-    write_all(offset, bytes, length);
+    write_all(write);
 }
 
 #endif

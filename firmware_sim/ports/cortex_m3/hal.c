@@ -121,19 +121,22 @@ void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
 }
 
 /* Byte by byte, so that a power cut that the rig has planned falls behind the byte that it names. */
-void hal_write(uint16_t offset, const uint8_t *bytes, uint16_t length)
+void hal_write(const paygo_write *write)
 {
-    uint16_t at_byte, i;
+    uint16_t at_byte;
+    uint8_t i;
     const bool cut = rig_cut(&at_byte);
-    seek(offset);
-    for (i = 0; i < length && (!cut || i < at_byte); i++) {
-        const uint32_t arguments[] = {storage, (uint32_t)(uintptr_t)(bytes + i), 1};
+    seek(write->offset);
+    for (i = 0; i < write->length && (!cut || write->at + i < at_byte); i++) {
+        const uint32_t arguments[] = {storage, (uint32_t)(uintptr_t)(write->bytes + i), 1};
         expect(semihost(SYS_WRITE, arguments) == 0);
     }
-    if (cut) {
+    if (cut && (write->rest == 0 || write->at + i >= at_byte)) {
         stop(EXIT_POWER_FAILED);
     }
-    rig_stored();
+    if (write->rest == 0) {
+        rig_stored();
+    }
 }
 
 static void send(uint32_t base, uint8_t byte)
