@@ -192,10 +192,10 @@ static void say_setup(const paygo_firmware *firmware, paygo_text *text)
     }
 }
 
-/* Seconds on the console; the credit of more than 136 years is told as that. */
-static uint32_t told(uint64_t seconds)
+static void seconds_field(paygo_text *text, uint64_t seconds)
 {
-    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+    paygo_text_char(text, ';');
+    paygo_text_seconds(text, seconds);
 }
 
 /* H11. */
@@ -205,7 +205,7 @@ static void say_token(const paygo_firmware *firmware, paygo_text *text)
     paygo_text_begin(text, PAYGO_IN_FLASH("TOKEN"));
     if (answer->verdict.reason == PAYGO_REASON_WAITING) {
         paygo_text_field(text, PAYGO_IN_FLASH("WAIT"));
-        paygo_text_number_field(text, told(answer->wait_seconds));
+        seconds_field(text, answer->wait_seconds);
     } else if (answer->verdict.type == PAYGO_INVALID) {
         paygo_text_field(text, PAYGO_IN_FLASH("INVALID"));
     } else if (answer->verdict.type == PAYGO_ALREADY_USED) {
@@ -214,7 +214,7 @@ static void say_token(const paygo_firmware *firmware, paygo_text *text)
         paygo_text_field(text, PAYGO_IN_FLASH("PAYG_DISABLED"));
     } else {
         paygo_text_field(text, PAYGO_IN_FLASH("VALID"));
-        paygo_text_number_field(text, told(answer->seconds_left));
+        seconds_field(text, answer->seconds_left);
     }
 }
 
@@ -229,7 +229,7 @@ static void say_status(const paygo_firmware *firmware, paygo_text *text)
         paygo_text_field(text, PAYGO_IN_FLASH("INACTIVE"));
     } else {
         paygo_text_field(text, PAYGO_IN_FLASH("ACTIVE"));
-        paygo_text_number_field(text, told(left));
+        seconds_field(text, left);
     }
 }
 
@@ -331,12 +331,13 @@ static void say_telemetry(const paygo_firmware *firmware, paygo_text *text)
     string_member(text, PAYGO_IN_FLASH("load_switch"), switch_name(firmware->live.load_switch));
     flag_member(text, PAYGO_IN_FLASH("payg_disabled"), unit->unlocked);
     if (!unit->unlocked) {
-        number_member(text, PAYGO_IN_FLASH("active_seconds_left"), told(paygo_unit_seconds_left(unit)));
+        member(text, PAYGO_IN_FLASH("active_seconds_left"));
+        paygo_text_seconds(text, paygo_unit_seconds_left(unit));
     }
     number_member(text, PAYGO_IN_FLASH("token_count"), unit->window.count);
     number_member(text, PAYGO_IN_FLASH("wrong_entries"), unit->wrong_entries);
     number_member(text, PAYGO_IN_FLASH("boot"), firmware->live.boot);
-    number_member(text, PAYGO_IN_FLASH("clock"), told(unit->clock));
+    number_member(text, PAYGO_IN_FLASH("clock"), (uint32_t)unit->clock);
     string_member(text, PAYGO_IN_FLASH("firmware_version"), PAYGO_IN_FLASH(PAYGO_FIRMWARE_VERSION));
     paygo_text_flash(text, PAYGO_IN_FLASH("}}"));
 }

@@ -44,7 +44,8 @@ void paygo_text_flash(paygo_text *text, const char *string)
     }
 }
 
-void paygo_text_number(paygo_text *text, uint32_t number)
+/* At least so many digits. */
+static void say_number(paygo_text *text, uint32_t number, uint8_t least)
 {
     char digits[10];
     uint8_t count = 0;
@@ -52,11 +53,30 @@ void paygo_text_number(paygo_text *text, uint32_t number)
         digits[count] = (char)('0' + (char)(number % 10U));
         number /= 10U;
         count++;
-    } while (number > 0);
+    } while (number > 0 || count < least);
     while (count > 0) {
         count--;
         paygo_text_char(text, digits[count]);
     }
+}
+
+void paygo_text_number(paygo_text *text, uint32_t number)
+{
+    say_number(text, number, 1);
+}
+
+void paygo_text_seconds(paygo_text *text, uint64_t seconds)
+{
+    const uint32_t most = UINT32_C(1000000000);
+    uint32_t above = 0;
+    while (seconds >= most) {
+        seconds -= most;
+        above++;
+    }
+    if (above > 0) {
+        paygo_text_number(text, above);
+    }
+    say_number(text, (uint32_t)seconds, above > 0 ? 9 : 1);
 }
 
 /* Says the sign. Returns the rest. */
@@ -77,12 +97,9 @@ void paygo_text_signed(paygo_text *text, int32_t number)
 void paygo_text_thousandths(paygo_text *text, int32_t number, bool negated)
 {
     const uint32_t size = magnitude(text, number, negated);
-    const uint16_t rest = (uint16_t)(size % 1000U);
     paygo_text_number(text, size / 1000U);
     paygo_text_char(text, '.');
-    paygo_text_char(text, (char)('0' + (char)(rest / 100U)));
-    paygo_text_char(text, (char)('0' + (char)(rest / 10U % 10U)));
-    paygo_text_char(text, (char)('0' + (char)(rest % 10U)));
+    say_number(text, size % 1000U, 3);
 }
 
 void paygo_text_begin(paygo_text *text, const char *word)

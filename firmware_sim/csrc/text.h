@@ -29,6 +29,9 @@ void paygo_text_string(paygo_text *text, const char *string);
 void paygo_text_flash(paygo_text *text, const char *string);
 
 void paygo_text_number(paygo_text *text, uint32_t number);
+/* Seconds of credit, which may be more than 32 bits hold. Its time grows with each 10^9. */
+void paygo_text_seconds(paygo_text *text, uint64_t seconds);
+
 void paygo_text_signed(paygo_text *text, int32_t number);
 
 /* A number of thousandths with three decimals, 12702 as 12.702; or what it is with the other sign. */

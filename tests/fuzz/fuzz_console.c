@@ -182,6 +182,7 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
     paygo_text_char(text, ',');
     paygo_text_thousandths(text, narrow, true);
     paygo_text_string(text, "behind");
+    paygo_text_seconds(text, (uint64_t)number * 1001U);
     paygo_text_flash(text, "flash");
 }
 
@@ -198,10 +199,10 @@ static void check_numbers(uint32_t number, uint16_t size, bool check)
     uint16_t at = 0;
     int length;
     text.bytes = bytes;
-    length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehindflash", (unsigned long)number,
+    length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehind%lluflash", (unsigned long)number,
                       (unsigned)(number % 1000U), (long)narrow, narrow < 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
                       (unsigned)(magnitude % 1000U), narrow > 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
-                      (unsigned)(magnitude % 1000U));
+                      (unsigned)(magnitude % 1000U), (unsigned long long)number * 1001U);
     crc = paygo_crc16(whole + 1, (uint16_t)(length - 1));
     if (check) {
         length += snprintf(whole + length, sizeof whole - (size_t)length, "*%04X", (unsigned)crc);
