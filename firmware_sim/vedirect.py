@@ -19,7 +19,8 @@ LONGEST_BACKLOG = 4096
 """Bytes that wait for the wire; a block that finds no room is lost, as in a UART."""
 
 PRODUCT = 0xA053
-FIRMWARE = 139
+FIRMWARE = 159
+"""From 1.53 on text goes on while a host asks in hex."""
 MAX_CURRENT = 0xEDF0
 MAX_CURRENT_DA = 150
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from hw_bridge.drivers import ActiveAlert, Capability, Info, Load
 from hw_bridge.transport import Transport
@@ -19,10 +19,14 @@ from paygo_core.telemetry import Telemetry
 from paygo_core.wire import vedirect
 from paygo_core.wire.vedirect import Block, Damaged, Event, HexMessage, Value, VeDirectReader
 
-BLOCK_SECONDS = 4.0
-"""Text comes about once a second; the first block that is heard may be half a one, and another may be damaged."""
-ANSWER_SECONDS = 3.0
-TRIES = 3
+BLOCK_SECONDS = 6.0
+"""Text comes once in one or two seconds; the first block that is heard may be half a one, and another damaged."""
+AFTER_HEX_SECONDS = 14.0
+"""A charger with firmware before 1.53 is in hex mode for several seconds after each hex message, and sends no text."""
+ANSWER_SECONDS = 5.0
+TRIES = 5
+"""Chargers leave hex questions unanswered now and then."""
+MOST_WRITES = 3
 MOST_BACKLOG = 64
 """Reads of what came before a question; a line that never stops is not waited for."""
 POSITIONS = {"off": vedirect.LOAD_OFF, "on": vedirect.LOAD_ON, "auto": vedirect.LOAD_ON}
@@ -48,6 +52,8 @@ class VeDirectDriver:
         self._reader = VeDirectReader()
         self._history: Mapping[str, Value] = {}
         self._has_load: bool | None = None
+        self._position: str | None = None
+        self._hex_mode = False
         self._seen = 0
 
     @staticmethod
@@ -78,12 +84,8 @@ class VeDirectDriver:
         reading = replace(vedirect.telemetry({**self._history, **block}), taken_at=datetime.now(timezone.utc))
         if not self._has_load:
             return reading
-        try:
-            control = self._get(vedirect.LOAD_CONTROL)
-        except (DeviceError, NoAnswerError):  # text alone comes over a cable without a sending wire
-            return reading
-        switch = "off" if control == vedirect.LOAD_OFF else "on"
-        return replace(reading, extra={**reading.extra, "load_switch": switch})
+        switch = self._switch_of(reading.output)
+        return replace(reading, extra={**reading.extra, "load_switch": switch}) if switch else reading
 
     def alerts(self) -> list[ActiveAlert]:
         """What the unit says is wrong, each with the unit's own number."""
@@ -101,13 +103,14 @@ class VeDirectDriver:
         if mode not in POSITIONS:
             raise PaygoError(f"{mode!r} is not a position of the load output", "it is off, on or auto")
         wanted = POSITIONS[mode]
-        control = self._get(vedirect.LOAD_CONTROL)
-        for _ in range(TRIES):
-            if control == wanted:
-                output = self._get(vedirect.LOAD_STATE) != 0
-                return Load("off" if wanted == vedirect.LOAD_OFF else "on", output)
-            self._set(vedirect.LOAD_CONTROL, wanted)
+        for writes in range(MOST_WRITES + 1):
             control = self._get(vedirect.LOAD_CONTROL)
+            if control == wanted:
+                switch: Literal["off", "on"] = "off" if wanted == vedirect.LOAD_OFF else "on"
+                self._position = switch
+                return Load(switch, self._get(vedirect.LOAD_STATE) != 0)
+            if writes < MOST_WRITES:
+                self._set(vedirect.LOAD_CONTROL, wanted)
         raise DeviceError(
             f"the charger was told to switch its load {mode} and its load control still reads {control}",
             "is something else switching it?",
@@ -127,14 +130,28 @@ class VeDirectDriver:
                 return None
             return event
 
-        seconds = BLOCK_SECONDS if self._timeout is None else self._timeout
+        usual = AFTER_HEX_SECONDS if self._hex_mode else BLOCK_SECONDS
+        seconds = usual if self._timeout is None else self._timeout
         block = self._await(named, seconds)
         if block is None:
             raise self._silent("no VE.Direct text", seconds)
         self._has_load = "LOAD" in block
+        self._hex_mode = False
         return block
 
     # Hex
+
+    def _switch_of(self, output: bool | None) -> str:
+        """Where the switch is; asked for once while the output is off, since a protection may hold it off, too."""
+        if output:
+            self._position = None
+            return "on"
+        if self._position is None:
+            try:
+                self._position = "off" if self._get(vedirect.LOAD_CONTROL) == vedirect.LOAD_OFF else "on"
+            except (DeviceError, NoAnswerError):  # text alone comes over a cable without a sending wire
+                self._position = ""
+        return self._position
 
     def _get(self, register: int) -> int:
         reply = self._ask(vedirect.encode_get(register), vedirect.GET, register)
@@ -172,6 +189,7 @@ class VeDirectDriver:
             fits = isinstance(event, HexMessage) and (event.command, event.register) == (command, register)
             return event if fits and isinstance(event, HexMessage) else None
 
+        self._hex_mode = True
         for _ in range(tries):
             self._transport.write(line)
             if reply := self._await(answer, seconds / TRIES):

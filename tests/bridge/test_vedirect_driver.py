@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from bad_line import BadLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,8 @@ HISTORY = b"\r\nH1\t-102738\r\nH2\t-38432\r\nH17\t5230\r\nH18\t6110\r\nChecksum\
 SHORT = b"\r\nPID\t0xA053\r\nV\t12800\r\nCS\t3\r\nH19\t1500\r\nChecksum\t="
 NEXT = b"\r\nPID\t0xA053\r\nV\t12810\r\nCS\t3\r\nH19\t1500\r\nChecksum\t<"
 GET, IS_ON, IS_OFF = b":7ABED00B6\n", b":7ABED0004B2\n", b":7ABED0000B6\n"
+LOAD_ON = b"\r\nPID\t0xA053\r\nV\t12800\r\nLOAD\tON\r\nChecksum\t\xe1"
+LOAD_OFF = b"\r\nPID\t0xA053\r\nV\t12800\r\nLOAD\tOFF\r\nChecksum\t\xa3"
 SET_OFF = b":8ABED0000B5\n"
 GET_STATE, STATE_OFF = b":7A8ED00B9\n", b":7A8ED0000B9\n"
 
@@ -206,11 +209,54 @@ def test_a_position_that_it_does_not_have():
     assert line.sent == []
 
 
+def test_a_load_that_is_on_is_not_asked_about():
+    """Older chargers send no text for seconds after each hex message."""
+    line = Line(unasked=[LOAD_ON])
+    reading = line.driver().telemetry()
+    assert (reading.output, reading.extra["load_switch"]) == (True, "on")
+    assert line.sent == []
+
+
+@pytest.mark.parametrize(("answer", "switch"), [(IS_OFF, "off"), (IS_ON, "on")])
+def test_why_a_load_is_off_is_asked_once_while_it_lasts(answer, switch):
+    line = Line({GET: [answer, answer]}, unasked=[LOAD_OFF, LOAD_OFF, LOAD_ON, LOAD_OFF])
+    driver = line.driver()
+    assert [driver.telemetry().extra["load_switch"] for _ in range(4)] == [switch, switch, "on", switch]
+    assert line.sent == [GET, GET]
+
+
+def test_text_that_pauses_after_a_hex_message_is_waited_for():
+    line = Line({GET: [IS_OFF], GET_STATE: [STATE_OFF]})
+    driver = line.driver()
+    driver.switch_load("off")
+    line.unasked = iter([b""] * 9 + [SHORT])
+    assert driver.telemetry().battery_voltage == 12.8
+    line.unasked = iter([b""] * 9 + [SHORT])
+    with pytest.raises(NoAnswerError):
+        driver.telemetry()
+
+
 def test_a_cable_without_a_sending_wire_still_measures():
-    block = b"\r\nPID\t0xA053\r\nV\t12800\r\nLOAD\tON\r\nChecksum\t\xe1"
-    reading = Line(unasked=[block]).driver().telemetry()
-    assert (reading.battery_voltage, reading.output) == (12.8, True)
-    assert "load_switch" not in reading.extra
+    line = Line(unasked=[LOAD_OFF] + [b""] * 6 + [LOAD_OFF])
+    driver = line.driver()
+    for _ in range(2):
+        reading = driver.telemetry()
+        assert (reading.battery_voltage, reading.output) == (12.8, False)
+        assert "load_switch" not in reading.extra
+    assert line.sent == [GET] * 5
+
+
+def test_a_line_that_loses_and_damages_what_it_carries(tmp_path):
+    with (
+        simulated_unit(tmp_path, "--protocol", "vedirect") as unit,
+        ControlClient(unit.control) as control,
+        BadLine(unit.port, seed=6, lose=0.1, damage=0.001) as transport,
+    ):
+        driver = VeDirectDriver(transport, timeout=2.0)
+        for turn in range(10):
+            mode = ("off", "on")[turn % 2]
+            assert driver.switch_load(mode).output is (mode == "on")
+            assert control.read()["output"] is (mode == "on")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +273,7 @@ def test_endless_lines_floods_and_half_blocks_end_at_the_deadline(unasked, said)
     line = Line(unasked=unasked)
     with pytest.raises(NoAnswerError, match=said):
         line.driver().telemetry()
-    assert line.now < 6
+    assert line.now < 8
 
 
 def test_a_flood_without_a_pause_ends_at_the_deadline():
@@ -306,7 +352,7 @@ def test_the_shell_drives_a_charger(tmp_path):
         shown = paygo("telemetry", unit.port, *kind, "--json")
         assert json.loads(shown.stdout)["serial"] == "HQ2146SIM01"
         shown = paygo("status", unit.port, *kind)
-        assert shown.stdout.startswith("HQ2146SIM01: 0xA053, firmware 1.39\nit knows no tokens")
+        assert shown.stdout.startswith("HQ2146SIM01: 0xA053, firmware 1.59\nit knows no tokens")
         shown = paygo("disable", unit.port, *kind, *store)
         assert (shown.returncode, shown.stdout) == (0, "the switch is at off, the output is off\n")
         assert control.read()["output"] is False

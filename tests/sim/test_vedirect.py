@@ -44,7 +44,7 @@ def test_a_block_a_second_whose_sum_is_zero():
     assert unit.take() == b""
     unit.pass_time(0, 1)
     block = unit.take()
-    assert block.startswith(b"\r\nPID\t0xA053\r\nFW\t139\r\nSER#\tHQ2146SIM01\r\nV\t12060\r\nI\t0\r\nVPV\t0\r\n")
+    assert block.startswith(b"\r\nPID\t0xA053\r\nFW\t159\r\nSER#\tHQ2146SIM01\r\nV\t12060\r\nI\t0\r\nVPV\t0\r\n")
     assert block[:-1].endswith(b"\r\nHSDS\t0\r\nChecksum\t")
     assert sum(block) % 256 == 0
     unit.pass_time(0, 3000)
@@ -55,8 +55,8 @@ def test_a_block_a_second_whose_sum_is_zero():
 @pytest.mark.parametrize(
     ("asked", "answer"),
     [
-        (b":154\n", b":58B00C5\n"),
-        (b":352\n", b":18B00C9\n"),
+        (b":154\n", b":59F00B1\n"),
+        (b":352\n", b":19F00B5\n"),
         (b":451\n", b":153A061\n"),
         (b":253\n", b":30250\n"),
         (GET_CONTROL, CONTROL_ON),
