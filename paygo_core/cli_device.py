@@ -224,6 +224,7 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
                 **_token_facts(one.token),
                 "reason": one.reason,
                 "issued_by": one.issued_by,
+                "reference": one.reference,
                 "issued_at": one.issued_at.isoformat(),
             }
             for one in issued
@@ -237,7 +238,7 @@ def show(serial: str, registry_path: str, as_json: bool) -> None:
     click.echo(f"{'tokens issued:':<21} {len(issued)}{which}")
     for one in issued[-_SHOWN_TOKENS:]:
         effect = _effect(one.token, entry.time_divider, one.extended)
-        who = f" by {one.issued_by}" if one.issued_by else ""
+        who = (f" {one.reference}" if one.reference else "") + (f" by {one.issued_by}" if one.issued_by else "")
         click.echo(f"  {one.issued_at:%Y-%m-%d %H:%M} {one.token.grouped()}  {effect} ({one.reason}{who})")
     if notes:
         which = f", the last {_SHOWN_TOKENS}" if len(notes) > _SHOWN_TOKENS else ""
@@ -309,6 +310,7 @@ def _one_of_six(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Why it is issued, for the record.",
 )
 @click.option("--by", "issued_by", default="", metavar="NAME", help="Who issues it, for the record.")
+@click.option("--reference", default="", metavar="TEXT", help="The order's name: with the same one, the same token.")
 @click.option("--dry-run", is_flag=True, help="Show what would be issued; record nothing.")
 @registry_options
 @output_options
@@ -325,6 +327,7 @@ def token(
     units: bool,
     reason: Any,
     issued_by: str,
+    reference: str,
     dry_run: bool,
     registry_path: str,
     as_json: bool,
@@ -354,7 +357,7 @@ def token(
         raise click.UsageError("--units goes with --add or --set and a whole number")
     if behind and not sync:
         raise click.UsageError("--behind goes with --sync")
-    record: dict[str, Any] = {"reason": reason, "issued_by": issued_by, "dry_run": dry_run}
+    record: dict[str, Any] = {"reason": reason, "issued_by": issued_by, "reference": reference, "dry_run": dry_run}
     with open_registry(registry_path) as registry:
         divider = registry.entry(serial).time_divider
         if sync:

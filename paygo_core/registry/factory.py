@@ -43,25 +43,31 @@ class Factory:
         Raises PaygoError when it is not new or is claimed, or when there is none.
         """
         with self._registry._transaction(write=True) as session:
-            claimed = select(ProvisioningRow.device_id).where(ProvisioningRow.ended_at.is_(None))
-            query = select(DeviceRow).where(DeviceRow.key_format != NO_KEY)
-            if serial is None:
-                query = query.where(DeviceRow.state == "new", DeviceRow.id.not_in(claimed))
-                query = query.order_by(DeviceRow.serial).limit(1).with_for_update(skip_locked=True)
-            else:
-                query = query.where(DeviceRow.serial == serial).with_for_update()
-            row = session.scalars(query).first()
-            if row is None and serial is None:
-                raise PaygoError("no new device is left", "make more with 'paygo device new', or import a list")
-            if row is None:
-                raise PaygoError(f"the registry has no device {serial!r} with a key", "is it another registry's label?")
-            if row.state != "new":
-                hint = "a unit that takes its place gets a new key first: paygo device rekey"
-                raise PaygoError(f"{row.serial} is {row.state} already", hint)
-            self._refuse_if_claimed(session, row)
+            row = self._next_row(session) if serial is None else self._row(session, serial)
             device = device_of(row, self._registry._keys(session))
             session.add(ProvisioningRow(device_id=row.id, station=self._station, begun_at=utc_now()))
         return device
+
+    @staticmethod
+    def _next_row(session: Session) -> DeviceRow:
+        claimed = select(ProvisioningRow.device_id).where(ProvisioningRow.ended_at.is_(None))
+        query = select(DeviceRow).where(DeviceRow.state == "new", DeviceRow.key_format != NO_KEY)
+        query = query.where(DeviceRow.id.not_in(claimed)).order_by(DeviceRow.serial).limit(1)
+        while (row := session.scalars(query.with_for_update(skip_locked=True)).first()) is not None:
+            if _open_claim(session, row.serial) is None:  # on a server somebody may have claimed it since we looked
+                return row
+        raise PaygoError("no new device is left", "make more with 'paygo device new', or import a list")
+
+    def _row(self, session: Session, serial: str) -> DeviceRow:
+        query = select(DeviceRow).where(DeviceRow.serial == serial, DeviceRow.key_format != NO_KEY)
+        row = session.scalars(query.with_for_update()).first()
+        if row is None:
+            raise PaygoError(f"the registry has no device {serial!r} with a key", "is it another registry's label?")
+        if row.state != "new":
+            hint = "a unit that takes its place gets a new key first: paygo device rekey"
+            raise PaygoError(f"{row.serial} is {row.state} already", hint)
+        self._refuse_if_claimed(session, row)
+        return row
 
     def _refuse_if_claimed(self, session: Session, row: DeviceRow) -> None:
         claim = _open_claim(session, row.serial)

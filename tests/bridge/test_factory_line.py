@@ -17,7 +17,7 @@ from fake_hdk import FakeHdk, ScriptedUnit, check_of, checked
 
 from hw_bridge.cli import bridge as group
 from hw_bridge.simulated import ControlClient, simulated_unit
-from paygo_core import DecoderState, DeviceConfig, PaygoError, TokenType, decode_token
+from paygo_core import DecoderState, DeviceConfig, TokenType, decode_token
 from paygo_core.cli import root
 from paygo_core.registry import Factory, Registry
 from paygo_core.shell import run
@@ -244,25 +244,6 @@ def test_our_firmware_on_the_line(registry, station, tmp_path):
             done.set()
             person.join()
     assert (status, out) == (0, "SLT0001 is set up; inactive; 0 s of credit left\n")
-
-
-def test_stations_at_once_never_claim_the_same_serial(registry):
-    claimed: list[str] = []
-
-    def work(number: int) -> None:
-        factory = Factory(registry, f"line-{number}")
-        try:
-            while True:
-                claimed.append(factory.claim().serial)
-        except PaygoError as error:
-            claimed.append(error.cause)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(claimed) == [f"SLT000{n}" for n in range(1, 6)] + ["no new device is left"] * 4
 
 
 def test_wrong_use_is_refused(registry, capsys):

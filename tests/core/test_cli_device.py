@@ -383,3 +383,14 @@ def test_no_command_ever_shows_a_key(stocked, extra):
 
     assert ("Traceback" in shown) == ("--debug" in extra)
     assert [form for form in FORMS if form in shown] == []
+
+
+def test_an_order_with_a_reference_gets_its_token_again(stocked):
+    first = stocked("token", "SLT1", "--add", "7", "--reference", "QK7", "--by", "amina")[1]
+    assert stocked("token", "SLT1", "--add", "7", "--reference", "QK7")[:2] == (0, first)
+    status, _, err = stocked("token", "SLT1", "--add", "8", "--reference", "QK7")
+    assert status == 2
+    assert "got another order" in err
+    assert stocked("token", "SLT1", "--add", "7")[1] != first
+    assert "(payment QK7 by amina)" in stocked("show", "SLT1")[1]
+    assert [one["reference"] for one in json.loads(stocked("show", "SLT1", "--json")[1])["tokens"]] == ["QK7", ""]

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 from servers import postgresql_server
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
 from paygo_core import DeviceConfig, PaygoError, TokenType, generate_token
 from paygo_core.device import Device
 from paygo_core.registry import Order, Refused, Registry
+from paygo_core.registry.engine import open_engine
 from paygo_core.tokens import collides
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
@@ -263,3 +264,26 @@ class TestReferences:
             assert (len(set(got)), len(got), len(failed)) == (10, 40, 40)
             assert all("another device's order" in cause for cause in failed)
             assert len(registry.tokens("SLT06")) + len(registry.tokens("SLT07")) == before + 10
+
+
+def test_a_server_that_is_set_to_give_up_rather_than_wait_does_neither(server):
+    place = server.replace("/postgres?", "/template1?")
+    with Registry.open(place) as registry:
+        registry.import_devices(FLEET)
+    engine = open_engine(place)[1]
+    with engine.begin() as connection:
+        connection.execute(text("ALTER DATABASE template1 SET default_transaction_isolation = 'serializable'"))
+    engine.dispose()
+    with Registry.open(place) as registry:
+        before = len(registry.tokens("SLT08"))
+        threads = [threading.Thread(target=lambda: registry.issue("SLT08", value=1)) for _ in range(24)]
+        sets = [
+            threading.Thread(target=registry.issue_batch, args=(SERIALS[::way],), kwargs={"value": 1})
+            for way in (1, -1) * 4
+        ]
+        for thread in threads + sets:
+            thread.start()
+        for thread in threads + sets:
+            thread.join()
+        counts = [one.token.count for one in registry.tokens("SLT08")]
+        assert len(counts) == len(set(counts)) == before + 24 + 8
