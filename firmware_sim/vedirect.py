@@ -168,7 +168,7 @@ class VeDirectCharger:
             self.charge = False
         elif volts < limit - HYSTERESIS_V:
             self.charge = True
-        self.charge = self.charge and sun and self._on and not self._error
+        self.charge = self.charge and sun and self._on
         self._load_low = volts < (LOAD_BACK_V if self._load_low else LOAD_LOW_V)
         self.output = self._setting(vedirect.LOAD_CONTROL) == vedirect.LOAD_ON and not self._load_low
         self.light = "red" if self._error else "green" if sun and self._on else "dark"

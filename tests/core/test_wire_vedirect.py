@@ -360,9 +360,22 @@ def test_the_cuts_between_reads_mean_nothing(come, cut):
     assert read(*(data[at : at + cut] for at in range(0, len(data), cut))) == read(data)
 
 
+def test_the_sum_of_a_long_block_is_exact():
+    for length, error in ((300, 241), (600, 226), (1900, 151)):  # of a sum that is counted mod 65 521
+        block = with_check(b"\r\nX\t" + b"\xff" * length)
+        assert read(block) == [{"X": "\xff" * length}]
+        assert isinstance(read(block[:-1] + bytes([(block[-1] + error) % 256]))[0], Damaged)
+
+
+def test_a_number_that_no_unit_measures_stays_text():
+    assert read(with_check(b"\r\nV\t99999999999\r\nI\t100000000000")) == [{"V": 99999999.999, "I": "100000000000"}]
+
+
 def test_what_was_computed_once_is_forgotten_some_day():
     reader = VeDirectReader()
     for number in range(5000):
         reader.feed(with_check(b"\r\nX%d\t1\r\nH%d\t1" % (number, number)))
+    reader.feed(with_check(b"\r\nX\t" + b"x" * 100))
     assert len(vedirect._line.__self__) <= 4096
+    assert max(map(len, vedirect._line.__self__)) <= 48
     assert len(vedirect._run.__self__) <= 64
