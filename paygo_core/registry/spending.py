@@ -452,6 +452,8 @@ def _record_set(connection: Connection, tokens: list[tuple[int, int, int, int, s
     when = now if _on_server(connection) else now.strftime("%Y-%m-%d %H:%M:%S.%f")
     for kind in sorted({one[2] for one in tokens}):
         _among(connection, _MANY_MOVED, [[one[0] for one in tokens if one[2] == kind]], kind, when)
-    for start in range(0, len(tokens), _AT_ONCE):
-        part = tokens[start : start + _AT_ONCE]
-        _run(connection, _MANY_TOKENS + ", ".join([_ONE_OF_MANY] * len(part)), tuple(chain.from_iterable(part)))
+    whole = len(tokens) - len(tokens) % _AT_ONCE
+    for size, part in ((_AT_ONCE, tokens[:whole]), (len(tokens) - whole, tokens[whole:])):
+        if part:
+            cells = [tuple(chain.from_iterable(part[at : at + size])) for at in range(0, len(part), size)]
+            _run(connection, _MANY_TOKENS + ", ".join([_ONE_OF_MANY] * size), cells)
