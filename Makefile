@@ -11,7 +11,7 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test test-mcu test-crashes test-alerts firmware check bench fuzz coverage mutants lint typecheck c-warnings c-cross \
+.PHONY: demo test test-mcu test-crashes test-alerts firmware check bench fuzz coverage mutants kit-mutants lint typecheck c-warnings c-cross \
   c-arm64 c-sanitize c-size api clean
 
 demo: $(VENV)/.run
@@ -73,7 +73,13 @@ fuzz:
 coverage: $(VENV)/.check
 	$(BIN)/python tests/c/coverage.py
 
+# Breaks the firmware in one way after the other, in copies, and shows that the conformance kit finds each by the right
+# test. DEFECT=T14 for those of one rule.
+kit-mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants/kit.py $(DEFECT)
+
 # Breaks the rules of the tokens one by one, in copies, and shows that the named tests fail of it. RULE=T14 for one rule.
+# `make kit-mutants` breaks the firmware, for the conformance kit.
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants/run.py $(RULE) $(MUTANTS_ARGS)
 

@@ -91,15 +91,17 @@ class RunningUnit:
 
 
 @contextmanager
-def simulated_unit(directory: Path, *options: str) -> Iterator[RunningUnit]:
+def simulated_unit(directory: Path, *options: str, tree: Path | None = None) -> Iterator[RunningUnit]:
     """A unit on a pty in `directory`, with options of `paygo sim serve`. Its world moves by its control socket only.
+
+    tree: a folder with a simulator of its own, to be run in place of the installed one.
 
     It ends with the block, and also when this process is killed, since its standard input ends then.
     """
     command = [sys.executable, "-m", "firmware_sim", "serve", "--json", "--attached", "--speed", "0"]
     command += ["--link", str(directory / "unit"), "--control", str(directory / "unit.control"), *options]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=tree
     ) as process:
         try:
             ready = _wait_ready(process)

@@ -20,9 +20,11 @@ from paygo_core.wire.hdk import Alert
 
 QUIET_S = 0.15
 LINE_S = 6.0
-ALERT_S = 8.0
+ALERT_S = 4.5
 """An event is repeated every 3 s (H20)."""
 TRANSCRIPT_LINES = 4000
+MOST_EVENTS = 30
+"""A unit keeps ten (H20); one that goes on and on is let be."""
 
 LIGHTS = {
     "accepted": ("green", 2),
@@ -190,6 +192,7 @@ class Hands:
         """Takes the supply away and gives it back; the line then speaks without checks until it is asked again."""
         assert self.power is not None, "a test that needs it does not run without"
         self.power.cycle()
+        self.driver.poll(0)  # what was said before is no sign of what is still known
         self.driver.identify()
 
     def enter_torn(self, digits: str, after_writes: int) -> str:
@@ -249,7 +252,8 @@ class Hands:
         return f"{body}*{_crc(body):04X}" if self.driver.extended else body
 
     def _hear(self, quiet: float) -> None:
-        while self.transport.read(quiet):
+        until = time.monotonic() + LINE_S
+        while self.transport.read(quiet) and time.monotonic() < until:
             pass
 
     # Output, alerts, telemetry
@@ -276,7 +280,10 @@ class Hands:
 
     def clear_alerts(self, patience: float) -> None:
         """Acknowledges every event until none comes for so many seconds."""
-        while self.driver.extended and (alert := self.next_alert(patience)) is not None:
+        for _ in range(MOST_EVENTS if self.driver.extended else 0):
+            alert = self.next_alert(patience)
+            if alert is None or alert.seq == self.last_seq:  # nothing more, or one that it does not forget
+                return
             self.acknowledge(alert)
 
     def telemetry(self) -> dict[str, Any]:
