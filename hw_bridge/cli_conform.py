@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +18,9 @@ from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.shell import FiniteFloat, Status, emit, note, output_options
 
 if TYPE_CHECKING:
-    from hw_bridge.conformance.results import Result
+    from hw_bridge.conformance.catalogue import Test
+    from hw_bridge.conformance.results import Result, Run
+    from hw_bridge.conformance.rig import Place
     from paygo_core.device import Device
 
 _NEW_SERIAL = "990000001"
@@ -97,6 +100,14 @@ def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Where results and the device's row go.  [default: conform-SERIAL]",
         ),
         click.option("--resume", is_flag=True, help="Go on with the results that are in the folder."),
+        click.option(
+            "--sign-key",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            envvar="PAYGO_SIGN_KEY",
+            show_envvar=True,
+            help="Sign the results and reports with this key, which 'paygo conform keygen' makes.",
+        ),
         click.option("--yes", is_flag=True, help="Do not ask before the unit is unlocked."),
     ]
     for option in reversed(options):
@@ -105,8 +116,18 @@ def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @conform.command()
-@click.argument("port", envvar="PAYGO_PORT")
-@click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), default=115200, show_default=True, help="Speed.")
+@click.argument("port", nargs=-1, envvar="PAYGO_PORT")
+@click.option("-d", "--driver", default="hdk", show_default=True, metavar="NAME", help="What kind of unit it is.")
+@click.option("-b", "--baud", type=click.IntRange(50, 2**31 - 1), help="Speed.  [default: the driver's]")
+@click.option(
+    "--rig",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="A rig file; all its units are tested at once, or those whose names are given in place of PORT.",
+)
+@click.option("--operator", is_flag=True, help="Ask whoever is at the terminal to switch the unit off and on.")
+@click.option("--power-off", metavar="COMMAND", default="", help="Shell command that takes the supply away.")
+@click.option("--power-on", metavar="COMMAND", default="", help="Shell command that gives it back.")
 @click.option(
     "--timeout",
     type=FiniteFloat(min=0, min_open=True),
@@ -121,8 +142,10 @@ def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @_choices
 @registry_options
 @output_options
-def run(port: str, as_json: bool, **given: Any) -> Status:
-    """Run the tests on the unit at PORT and say what came of it. The exit status is 0 only if none failed.
+def run(port: tuple[str, ...], as_json: bool, **given: Any) -> Status:
+    """Run the tests on the unit at PORT, or on those of a rig, and say what came of it.
+
+    The exit status is 0 only if none failed.
 
     The device comes from the registry (--serial, whose count then moves with every token), from a device list, or from
     a key and a count. A unit that is not set up yet becomes that device; with none named it gets a key of its own,
@@ -131,35 +154,176 @@ def run(port: str, as_json: bool, **given: Any) -> Status:
 
     \b
       paygo conform run /dev/ttyUSB0 --serial SLT220000001 --registry fleet.db
+      paygo conform run --rig rig.toml --registry fleet.db --spend-counts 1500
       paygo conform run /tmp/unit --control /tmp/unit.control --spend-counts 3000 --allow-unlock --yes
     """
-    from hw_bridge.conformance import kit
+    from concurrent.futures import ThreadPoolExecutor
+
     from hw_bridge.conformance.catalogue import choose, load
 
     leave = _checked_leave(given["leave"], given["allow_unlock"])
     tests = choose(load(), given["only"])
-    allowed = given["allow_unlock"] and _confirmed(given["yes"], any(test.unlocks for test in tests))
+    given["allow_unlock"] = given["allow_unlock"] and _confirmed(given["yes"], any(test.unlocks for test in tests))
+    places = _places(port, given)
+    if given["operator"] and not (sys.stdin is not None and sys.stdin.isatty()):
+        raise click.UsageError("--operator asks at a terminal, and there is none")
+    context = click.get_current_context()
+
+    def certify(place: Place) -> bool:
+        with context.scope(cleanup=False):
+            return _certify(place, tests, leave, given, place.name if given["rig"] else "", as_json)
+
+    if len(places) == 1:
+        return Status.PASSED if certify(places[0]) else Status.FAILED
+    with ThreadPoolExecutor(len(places)) as pool:
+        passed = list(pool.map(certify, places))
+    return Status.PASSED if all(passed) else Status.FAILED
+
+
+def _places(port: tuple[str, ...], given: dict[str, Any]) -> list[Place]:
+    """Where the units are: at PORT, or at the places of a rig file."""
+    from hw_bridge.conformance.rig import Place, read
+
+    if given["rig"] is None:
+        if len(port) != 1:
+            raise click.UsageError("give one PORT, or several units in a rig file (--rig)")
+        if bool(given["power_off"]) != bool(given["power_on"]):
+            raise click.UsageError("--power-off and --power-on belong together")
+        names = ("driver", "baud", "serial", "control", "power_off", "power_on")
+        return [Place("", port[0], wait_minutes=given["wait"], **{name: given[name] for name in names})]
+    places = {place.name: place for place in read(given["rig"])}
+    for name in port:
+        if name not in places:
+            raise click.UsageError(f"{given['rig']} has no unit {name!r}, it has {', '.join(places)}")
+    chosen = [places[name] for name in dict.fromkeys(port or places)]
+    if any(place.serial is None for place in chosen) and (len(chosen) > 1 or given["serial"] is None):
+        raise click.UsageError("each unit of a rig needs its serial, in the rig file or, for one, by --serial")
+    return [replace(place, serial=place.serial or given["serial"]) for place in chosen]
+
+
+def _certify(place: Place, tests: list[Test], leave: str, given: dict[str, Any], name: str, as_json: bool) -> bool:
+    """One unit from its port to its certificate; whether it has passed and was left as it should be."""
+    from hw_bridge.conformance import kit
+    from hw_bridge.conformance.rig import Operator
+
     with ExitStack() as owner:
-        device, record = _device(owner, given)
+        device, record = _device(owner, {**given, "serial": place.serial})
+        folder = given["output"] or Path(f"conform-{device.serial.replace('/', '_')}")
         orders = kit.Orders(
             tests,
-            given["output"] or Path(f"conform-{device.serial.replace('/', '_')}"),
+            folder / name.replace(" ", "_").replace("/", "_") if given["output"] and name else folder,
             budget=given["spend_counts"],
-            allow_unlock=allowed,
+            allow_unlock=given["allow_unlock"],
             leave=leave,
             resume=given["resume"],
             record=record,
             announce=note,
         )
-        rig = kit.Rig(port, given["baud"], given["control"], longest_wait=given["wait"] * 60, timeout=given["timeout"])
-        outcome = kit.run(rig, device, orders, lambda result: _tell(result, as_json))
+        rig = kit.Rig.at(place, Operator(_ask, name) if given["operator"] else None, given["timeout"])
+        outcome = kit.run(rig, device, orders, lambda result: _tell(result, name, as_json))
+    _publish(outcome, orders.output, given["sign_key"])
+    prefix = f"{name}: " if name else ""
     if as_json:
-        emit({**{name: value for name, value in outcome.to_json().items() if name != "results"}})
+        emit({"unit": name, **{key: value for key, value in outcome.to_json().items() if key != "results"}})
     else:
+        click.echo(f"{prefix}{outcome.summary}")
+        click.echo(
+            f"{prefix}the unit is left {leave}" if outcome.closed else f"{prefix}the unit could NOT be left {leave}"
+        )
+        click.echo(f"{prefix}its row is in {orders.output / 'device.csv'}, see {orders.output / 'certificate.html'}")
+    return outcome.passed and outcome.closed
+
+
+_ASKING = Lock()
+
+
+def _ask(text: str) -> None:
+    with _ASKING:
+        click.prompt(f"{text} [Enter]", default="", show_default=False, prompt_suffix=" ", err=True)
+
+
+def _publish(outcome: Run, folder: Path, sign_key: Path | None) -> None:
+    from hw_bridge.conformance import certificate, signing
+
+    certificate.write(outcome, folder)
+    (folder / signing.SIGNATURE).unlink(missing_ok=True)
+    if sign_key is not None:
+        signing.sign(folder, sign_key)
+
+
+@conform.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--sign-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    envvar="PAYGO_SIGN_KEY",
+    show_envvar=True,
+    help="Sign the results and reports with this key.",
+)
+@output_options
+def report(folder: Path, sign_key: Path | None, as_json: bool) -> None:
+    """Make the certificate and the JUnit file of a run once more from its results.json, also of one that was stopped.
+
+    \b
+      paygo conform report conform-SLT220000001
+      paygo conform report conform-SLT220000001 --sign-key maker.key
+    """
+    from hw_bridge.conformance.certificate import HTML, JUNIT
+    from hw_bridge.conformance.results import read
+
+    outcome = read(folder / "results.json")
+    _publish(outcome, folder, sign_key)
+    if as_json:
+        emit({"certificate": str(folder / HTML), "junit": str(folder / JUNIT), "signed": sign_key is not None})
+    else:
+        click.echo(f"{outcome.summary}; see {folder / HTML}")
+
+
+@conform.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@output_options
+def keygen(file: Path, as_json: bool) -> None:
+    """Make a key that signs certificates: FILE is private, FILE.pub is for everybody who checks them.
+
+    \b
+      paygo conform keygen maker.key
+    """
+    from hw_bridge.conformance.signing import keygen as make
+
+    public = make(file)
+    if as_json:
+        emit({"private": str(file), "public": str(public)})
+    else:
+        click.echo(f"{file} signs, and must stay yours; give {public} to whoever checks certificates")
+
+
+@conform.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--public-key",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    required=True,
+    metavar="FILE",
+    help="The .pub file of whoever signed.",
+)
+@output_options
+def verify(folder: Path, public_key: Path, as_json: bool) -> None:
+    """Check that the results and reports in FOLDER are as they were signed. It does not say that the unit passed.
+
+    \b
+      paygo conform verify conform-SLT220000001 --public-key maker.key.pub
+    """
+    from hw_bridge.conformance.results import read
+    from hw_bridge.conformance.signing import verify as check
+
+    covered = check(folder, public_key)
+    outcome = read(folder / "results.json")
+    if as_json:
+        emit({"signed": covered, "serial": outcome.serial, "passed": outcome.passed})
+    else:
+        click.echo(f"signed and unchanged: {', '.join(covered)}")
         click.echo(outcome.summary)
-        click.echo(f"the unit is left {leave}" if outcome.closed else f"the unit could NOT be left {leave}")
-        click.echo(f"its row is in {orders.output / 'device.csv'}, the results are in {orders.output / 'results.json'}")
-    return Status.PASSED if outcome.passed and outcome.closed else Status.FAILED
 
 
 def _checked_leave(leave: str, allow_unlock: bool) -> str:
@@ -201,12 +365,12 @@ def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[
     return Device(_NEW_SERIAL, config), lambda _count: None
 
 
-def _tell(result: Result, as_json: bool) -> None:
+def _tell(result: Result, name: str, as_json: bool) -> None:
     from hw_bridge.conformance.kit import as_record
 
     if as_json:
-        emit(as_record(result))
+        emit({"unit": name, **as_record(result)})
         return
     word = {"passed": "ok", "failed": "FAIL", "not run": "-"}[result.verdict]
     reason = f": {result.reason}" if result.reason else ""
-    click.echo(f"{word:<5}{result.id:<10} {result.title}{reason}")
+    click.echo(f"{name + ': ' if name else ''}{word:<5}{result.id:<10} {result.title}{reason}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hw_bridge.drivers import Entry, UnitStatus
+from hw_bridge.drivers import Entry, UnitStatus, capabilities, load_driver, require
 from hw_bridge.drivers.hdk import HdkDriver
 from hw_bridge.simulated import ControlClient
 from hw_bridge.transport import Transport
@@ -103,12 +103,15 @@ class Hands:
         power: Power | None = None,
         longest_wait: float = 0,
         timeout: float | None = None,
+        driver: str = "hdk",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.device = device
         self.transport = transport
         self.wire = wire
-        self.driver = HdkDriver(transport, timeout=timeout)
+        self.driver: Any = load_driver(driver)(transport, timeout=timeout)
+        for capability in ("enter", "status"):
+            require(self.driver, capability)
         self.control = control
         self.power = power or (ControlPower(control) if control is not None else None)
         self.longest_wait = longest_wait
@@ -117,33 +120,49 @@ class Hands:
 
     def has(self, allow_unlock: bool) -> set[str]:
         """Which of the catalogue's needs this unit and its rig meet."""
-        if self.driver.extended is None:
-            self.driver.identify()
-        extended = bool(self.driver.extended)
+        able = capabilities(self.driver)
+        on_hdk_line = isinstance(self.driver, HdkDriver)
         config = self.device.config
         simulated = self.control is not None
         met = {
             "clock": simulated or self.longest_wait > 0,
-            "console": True,
+            "console": on_hdk_line,
+            "checks": self.extended,
+            "extended": self.extended,
             "cut": simulated,
             "keypad": simulated,
             "plant": simulated,
             "power": self.power is not None,
-            "output": extended or simulated,
+            "output": "telemetry" in able or simulated,
+            "telemetry": "telemetry" in able,
+            "switch": "switch_load" in able,
+            "alerts": self.extended and "alerts" in able,
+            "events": "poll" in able,
+            "count": self._tells_count(),
             "unlock": allow_unlock,
             "restricted": config.restricted_digit_set,
             "ten digits": not config.restricted_digit_set,
             "divider": config.time_divider > 1,
         }
-        met |= dict.fromkeys(("alerts", "checks", "count", "events", "extended", "switch", "telemetry"), extended)
         return {need for need, is_met in met.items() if is_met}
+
+    @property
+    def extended(self) -> bool:
+        """Whether the unit speaks hdk+."""
+        return bool(getattr(self.driver, "extended", False))
+
+    def _tells_count(self) -> bool:
+        """Asks the unit who it is, which a unit of ours needs after each start too."""
+        info = self.driver.identify() if "identify" in capabilities(self.driver) else None
+        return info is not None and info.last_count > 0
 
     # Tokens and credit
 
     def enter(self, digits: str) -> Entry:
         """Enters a token over the line. Digits that cannot be a token are sent all the same."""
         try:
-            return self.driver.enter(digits)
+            entry: Entry = self.driver.enter(digits)
+            return entry
         except PaygoError:
             said = self.line(f"TOKEN;{digits}")
             if re.fullmatch("TOKEN;INVALID|INVALID", said):
@@ -170,14 +189,15 @@ class Hands:
 
     def status(self) -> UnitStatus:
         """What the customer may use."""
-        return self.driver.status()
+        status: UnitStatus = self.driver.status()
+        return status
 
     def last_count(self) -> int:
         """The last count that the unit tells."""
         info = self.driver.identify()
         if info is None:
             raise DeviceError("the unit tells no count", "an HDK has none to tell")
-        return info.last_count
+        return int(info.last_count)
 
     # Time and power
 
@@ -192,8 +212,9 @@ class Hands:
         """Takes the supply away and gives it back; the line then speaks without checks until it is asked again."""
         assert self.power is not None, "a test that needs it does not run without"
         self.power.cycle()
-        self.driver.poll(0)  # what was said before is no sign of what is still known
-        self.driver.identify()
+        if "poll" in capabilities(self.driver):
+            self.driver.poll(0)  # what was said before is no sign of what is still known
+        self._tells_count()
 
     def enter_torn(self, digits: str, after_writes: int) -> str:
         """Enters a token while the supply fails in the write after so many others, and once more when it is back.
@@ -208,7 +229,7 @@ class Hands:
             control.power(False)
             control.power(True)
         self.driver.identify()
-        return self.driver.enter(digits).verdict
+        return str(self.driver.enter(digits).verdict)
 
     def plant(self, name: str, value: float | None) -> None:
         """Sets a value of the simulated plant."""
@@ -231,7 +252,7 @@ class Hands:
 
     def line(self, body: str, check: str = "right") -> str:
         """Sends one command and returns the reply without `#`, check and line end. check: right, wrong or none."""
-        if not self.driver.extended:
+        if not self.extended:
             text = body
         else:
             text = {"right": self._checked(body), "none": body}.get(check, f"{body}*{_crc(body) ^ 0x55:04X}")
@@ -243,13 +264,13 @@ class Hands:
             part = self.transport.read(QUIET_S)
             heard += part
             replies = [said for said in re.findall(rb"#([^\r\n#]+)[\r\n]", heard) if not said.startswith(b"ALERT;")]
-            glued = b"" if part or self.driver.extended else heard.rpartition(b"#")[2].strip()
+            glued = b"" if part or self.extended else heard.rpartition(b"#")[2].strip()
             if replies or glued:
                 return (replies[0] if replies else glued).decode("latin-1").partition("*")[0]
         raise NoAnswerError(f"no answer to #{body.partition(';')[0]} within {LINE_S:g} s", "is the unit powered?")
 
     def _checked(self, body: str) -> str:
-        return f"{body}*{_crc(body):04X}" if self.driver.extended else body
+        return f"{body}*{_crc(body):04X}" if self.extended else body
 
     def _hear(self, quiet: float) -> None:
         until = time.monotonic() + LINE_S
@@ -260,7 +281,7 @@ class Hands:
 
     def output(self) -> bool:
         """Whether the customer's output is on: what the unit says, which must be what is measured where it can be."""
-        said = self.driver.telemetry().output if self.driver.extended else None
+        said = self.driver.telemetry().output if self.extended else None
         is_on = bool(self.control.read()["output"]) if self.control is not None else said
         if said is not None and said is not is_on:
             raise DeviceError(f"the unit says that its output is {_word(said)}, but it is {_word(is_on)}")
@@ -280,7 +301,7 @@ class Hands:
 
     def clear_alerts(self, patience: float) -> None:
         """Acknowledges every event until none comes for so many seconds."""
-        for _ in range(MOST_EVENTS if self.driver.extended else 0):
+        for _ in range(MOST_EVENTS if self.extended else 0):
             alert = self.next_alert(patience)
             if alert is None or alert.seq == self.last_seq:  # nothing more, or one that it does not forget
                 return

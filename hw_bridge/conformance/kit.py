@@ -14,9 +14,11 @@ from hw_bridge.conformance import results
 from hw_bridge.conformance.catalogue import Test
 from hw_bridge.conformance.hands import Hands, Power, Wire
 from hw_bridge.conformance.results import Result, Run
+from hw_bridge.conformance.rig import Place
 from hw_bridge.conformance.runner import BUDGET, Counts, Runner
+from hw_bridge.drivers import Info, capabilities, load_driver, usual_baud
 from hw_bridge.simulated import ControlClient
-from hw_bridge.transport import DEFAULT_BAUD, Transport
+from hw_bridge.transport import Transport
 from paygo_core.csv_rows import csv_line
 from paygo_core.device import Device
 from paygo_core.device_list import TEMPLATE_HEADER
@@ -28,16 +30,31 @@ from paygo_core.errors import DeviceError, PaygoError
 class Rig:
     """What belongs together on the bench.
 
-    port and baud. control: the socket of a simulated unit. power: who switches the supply. longest_wait: how many
-    seconds of real time a test may let pass where no clock can be advanced. timeout: of one command.
+    port; baud, the driver's by default; driver. control: the socket of a simulated unit. power: who switches the
+    supply. longest_wait: how many seconds of real time a test may let pass where no clock can be advanced. timeout: of one
+    command.
     """
 
     port: str
-    baud: int = DEFAULT_BAUD
+    baud: int | None = None
+    driver: str = "hdk"
     control: str | None = None
     power: Power | None = None
     longest_wait: float = 0
     timeout: float | None = None
+
+    @classmethod
+    def at(cls, place: Place, power: Power | None = None, timeout: float | None = None) -> Rig:
+        """A place of a rig file; power: who switches it if the file names nobody."""
+        return cls(
+            place.port,
+            place.baud,
+            place.driver,
+            place.control,
+            place.power() or (power if place.control is None else None),
+            place.wait_minutes * 60,
+            timeout,
+        )
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,8 @@ def hands_on(rig: Rig, device: Device) -> Iterator[Hands]:
     wire = Wire(device.config.secret_key)
     with ExitStack() as owner:
         control = owner.enter_context(ControlClient(rig.control)) if rig.control else None
-        transport = owner.enter_context(Transport(rig.port, rig.baud, trace=wire.trace))
+        baud = rig.baud or usual_baud(load_driver(rig.driver))
+        transport = owner.enter_context(Transport(rig.port, baud, trace=wire.trace))
         yield Hands(
             device,
             transport,
@@ -70,6 +88,7 @@ def hands_on(rig: Rig, device: Device) -> Iterator[Hands]:
             power=rig.power,
             longest_wait=rig.longest_wait,
             timeout=rig.timeout,
+            driver=rig.driver,
         )
 
 
@@ -106,13 +125,13 @@ def run(rig: Rig, device: Device, orders: Orders, told: Callable[[Result], None]
         record = Run(
             device.serial,
             rig.port,
-            "hdk+" if hands.driver.extended else "hdk",
+            "hdk+" if hands.extended else rig.driver,
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             first_count=device.count,
             last_count=device.count,
             leave=orders.leave,
         )
-        if (info := hands.driver.info) is not None:
+        if (info := _identity(hands)) is not None:
             record.model, record.firmware = f"{info.model} {info.board}".strip(), info.firmware
 
         def spent(count: int) -> None:
@@ -152,9 +171,15 @@ def _whole(tests: Sequence[Test], done: Sequence[Result]) -> list[Result]:
     return [result for result in done if result.id in ran and groups.get(result.id) not in torn]
 
 
+def _identity(hands: Hands) -> Info | None:
+    """Who the unit says that it is, None when it does not."""
+    info: Info | None = hands.driver.identify() if "identify" in capabilities(hands.driver) else None
+    return info
+
+
 def _met(hands: Hands, device: Device, orders: Orders) -> Device:
     """Finds out who the unit is, sets it up if it is new, and takes its own word for its count if that is higher."""
-    info = hands.driver.identify()
+    info = _identity(hands)
     write_row(device, device.count, orders.output / "device.csv")  # before the unit has the key: it must not be lost
     if info is not None and info.serial and info.serial != device.serial:
         raise DeviceError(f"the unit is {info.serial}, not {device.serial}", "name the device that it is")
@@ -169,7 +194,7 @@ def _met(hands: Hands, device: Device, orders: Orders) -> Device:
             hands.driver.status()
             return device  # an HDK that is set up already
         raise
-    hands.driver.identify()
+    _identity(hands)
     return device
 
 

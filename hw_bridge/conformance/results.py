@@ -18,8 +18,11 @@ _LARGEST_FILE = 64 * 2**20
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one test. reason: why it failed or did not run. seconds: of real time. entries: how long the unit
-    took for each token, in s. transcript: what was done and said, keys masked."""
+    """What came of one test.
+
+    reason: why it failed or did not run. seconds: of real time. entries: how long the unit took for each token, in s.
+    transcript: what was done and said, keys masked.
+    """
 
     id: str
     title: str

@@ -346,7 +346,7 @@ class _Judge:
 
     def _entered(self, move: Move) -> str:
         said: Entry = self._hands.enter(move.digits)
-        if said.verdict == "invalid" and move.verdict == "accepted" and not self._hands.driver.extended:
+        if said.verdict == "invalid" and move.verdict == "accepted" and not self._hands.extended:
             again = self._hands.enter(move.digits).verdict
             if move.credit == 0 and again == "already_used":
                 self._hands.wire.note(

@@ -15,13 +15,17 @@ from paygo_core.redact import mask_secrets
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with a text, a plotly figure, a table, or any of them. A cell `confirmed` or `failed` is coloured."""
+    """A heading with a text, a plotly figure, a table, texts that are folded in, or any of them.
+
+    A cell `confirmed`, `passed` or `failed` is coloured. folds: a line that is shown, and the text under it.
+    """
 
     title: str
     text: str = ""
     plot: Any = None
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    folds: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,146 @@
+"""Rig files (TOML): which port, driver and power switch belong together; and operators where there is no relay."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hw_bridge.conformance.hands import Power
+from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.toml import TOMLDecodeError, loads
+
+COMMAND_S = 30.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of a rig, a `[[unit]]` of the file.
+
+    name: what it is called. port, driver, baud: of its unit. serial: of the device that sits there, if it is always the
+    same. control: the socket of a simulated unit. power_off and power_on: shell commands that switch its supply.
+    relay: a coil that does, "PORT:UNIT:COIL" on Modbus RTU. wait_minutes: how long a test may let time pass there.
+    """
+
+    name: str
+    port: str
+    driver: str = "hdk"
+    baud: int | None = None
+    serial: str | None = None
+    control: str | None = None
+    power_off: str = ""
+    power_on: str = ""
+    relay: str = ""
+    wait_minutes: float = 0
+
+    def power(self) -> Power | None:
+        """Who switches its supply, None for a simulated unit or where nobody does."""
+        if self.relay:
+            return ModbusRelay(self.relay)
+        return ShellRelay(self.power_off, self.power_on) if self.power_off else None
+
+
+def read(path: Path) -> list[Place]:
+    """The places of a rig file. Raises PaygoError that says what is wrong in it."""
+    right = 'a rig file has tables [[unit]] with name and port, and "paygo conform run --help" tells the rest'
+    try:
+        table = loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, TOMLDecodeError) as error:
+        raise PaygoError(f"{path}: {error}", right) from None
+    rows = table.get("unit")
+    if not isinstance(rows, list) or not rows or set(table) != {"unit"}:
+        raise PaygoError(f"{path} has no tables [[unit]], or others beside them", right)
+    places = [_place(path, number, row) for number, row in enumerate(rows, 1)]
+    for what in ("name", "port"):
+        values = [getattr(place, what) for place in places]
+        if len(set(values)) != len(values):
+            raise PaygoError(f"{path}: two units have the same {what}", "each has its own")
+    return places
+
+
+def _place(path: Path, number: int, row: Any) -> Place:
+    where = f"{path}, unit {number}"
+    kinds = {item.name: str(item.type) for item in fields(Place)}
+    if not isinstance(row, dict):
+        raise PaygoError(f"{where} is no table", "write [[unit]] over it")
+    for name, value in row.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise PaygoError(f"{where} has {name!r}, which is nothing", f"it may have {', '.join(kinds)}")
+        wanted = (int, float) if "float" in kind else int if "int" in kind else str
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise PaygoError(
+                f"{where}: {name} cannot be {value!r}", f"{name} is a {'text' if wanted is str else 'number'}"
+            )
+    if not row.get("name") or not row.get("port"):
+        raise PaygoError(f"{where} lacks its name or its port", "both are needed")
+    if bool(row.get("power_off")) != bool(row.get("power_on")):
+        raise PaygoError(f"{where} has one of power_off and power_on", "both are needed")
+    return Place(**row)
+
+
+class ShellRelay:
+    """A supply that two shell commands switch."""
+
+    def __init__(self, off: str, on: str) -> None:
+        self._off = off
+        self._on = on
+
+    def cycle(self) -> None:
+        """Raises DeviceError when a command fails."""
+        for command in (self._off, self._on):
+            try:
+                subprocess.run(command, shell=True, check=True, capture_output=True, timeout=COMMAND_S)  # noqa: S602
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                raise DeviceError(f"the power command {command!r} failed", "run it by hand to see why") from None
+
+
+class ModbusRelay:
+    """A supply on a coil of a relay board that speaks Modbus RTU: "PORT:UNIT:COIL", on while the coil is."""
+
+    def __init__(self, address: str) -> None:
+        port, unit, coil = [*address.rsplit(":", 2), "", ""][:3]
+        if not port or not unit.isdigit() or not coil.isdigit():
+            raise PaygoError(f"the relay {address!r} cannot be used", "it is PORT:UNIT:COIL, such as /dev/ttyUSB1:1:0")
+        self._port, self._unit, self._coil = port, int(unit), int(coil)
+
+    def cycle(self) -> None:
+        """Raises DeviceError when the relay does not answer."""
+        from pymodbus.client import ModbusSerialClient
+        from pymodbus.exceptions import ModbusException
+
+        client = ModbusSerialClient(self._port, baudrate=9600)
+        try:
+            if not client.connect():
+                raise DeviceError(f"the relay on {self._port} cannot be opened", "is it plugged in?")
+            for on in (False, True):
+                try:
+                    answer = client.write_coil(self._coil, on, device_id=self._unit)
+                except ModbusException:
+                    raise DeviceError(
+                        f"the relay on {self._port} does not answer", "is its unit number right?"
+                    ) from None
+                if answer.isError():
+                    raise DeviceError(f"the relay on {self._port} refuses coil {self._coil}", "is its number right?")
+        finally:
+            client.close()  # type: ignore[no-untyped-call]
+
+
+@dataclass
+class Operator:
+    """Somebody at the bench, who switches the supply when asked."""
+
+    ask: Callable[[str], None]
+    name: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def cycle(self) -> None:
+        """Asks for the supply to be switched off and on."""
+        for text in (
+            "switch the unit OFF: take away its supply and its battery until its lights are dark",
+            "switch the unit ON again, and wait until it blinks",
+        ):
+            self.asked.append(text)
+            self.ask(f"{self.name}: {text}" if self.name else text)

@@ -1,0 +1,141 @@
+"""Rig files, power relays and operators: who switches a unit's supply when no control socket does."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw_bridge.conformance import rig
+from hw_bridge.conformance.results import read
+from hw_bridge.simulated import ControlClient, simulated_unit
+from paygo_core import DeviceConfig
+from paygo_core.device import Device
+from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.registry import Registry
+
+PAYGO = "from paygo_core.cli import main; main()"
+COMMAND = [sys.executable, "-c", PAYGO, "conform", "run"]
+
+
+def test_a_rig_file_says_what_belongs_together(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_text(
+        '[[unit]]\nname = "a"\nport = "/dev/ttyUSB0"\nbaud = 9600\nrelay = "/dev/ttyUSB1:1:0"\nwait_minutes = 5\n'
+    )
+    (place,) = rig.read(path)
+    assert place == rig.Place("a", "/dev/ttyUSB0", baud=9600, relay="/dev/ttyUSB1:1:0", wait_minutes=5)
+    assert isinstance(place.power(), rig.ModbusRelay)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no tables"),
+        ("unit = 3", "no tables"),
+        ("[[unit]]\nname = 'a'", "lacks its name or its port"),
+        ("[[unit]]\nname = 'a'\nport = 'p'\nspeed = 3", "'speed', which is nothing"),
+        ("[[unit]]\nname = 'a'\nport = 'p'\nbaud = 'fast'", "baud cannot be 'fast'"),
+        ("[[unit]]\nname = 'a'\nport = 'p'\npower_on = 'x'", "one of power_off and power_on"),
+        ("[[unit]]\nname = 'a'\nport = 'p'\n[[unit]]\nname = 'b'\nport = 'p'", "the same port"),
+        ("[[unit", "line 1"),
+    ],
+)
+def test_what_is_wrong_in_a_rig_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_text(text)
+    with pytest.raises(PaygoError, match=re.escape(said)):
+        rig.read(path)
+
+
+def test_a_relay_of_shell_commands_switches_off_and_on(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    rig.ShellRelay(f"echo off >> {log}", f"echo on >> {log}").cycle()
+    assert log.read_text().split() == ["off", "on"]
+    with pytest.raises(DeviceError, match="'false' failed"):
+        rig.ShellRelay("false", "true").cycle()
+
+
+@pytest.mark.parametrize("address", ["", "/dev/ttyUSB1", "/dev/ttyUSB1:1", "/dev/ttyUSB1:1:x"])
+def test_a_relay_has_port_unit_and_coil(address: str) -> None:
+    with pytest.raises(PaygoError, match="PORT:UNIT:COIL"):
+        rig.ModbusRelay(address)
+
+
+def power_command(control: str, on: bool) -> str:
+    """A shell command that switches a simulated unit's supply, as a relay does."""
+    request = json.dumps({"op": "power", "on": on}).encode() + b"\n"
+    script = (
+        f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({control!r}); s.sendall({request!r}); s.recv(99)"
+    )
+    return shlex.join([sys.executable, "-c", script])
+
+
+def test_two_units_of_a_rig_are_tested_at_once(tmp_path: Path) -> None:
+    database = tmp_path / "fleet.db"
+    keys = ("bc41ec9530f6dac86b1a29ab82edc5fb", "a29ab82edc5fbbc41ec9530f6dac86b1")
+    with Registry.open(str(database), create=True) as registry:
+        for number, key in enumerate(keys):
+            registry.add(Device(f"SLT{number}", DeviceConfig.from_hex(key, 516959010)))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with simulated_unit(tmp_path / "a") as first, simulated_unit(tmp_path / "b") as second:
+        rows = []
+        for number, unit in enumerate((first, second)):
+            off, on = (power_command(unit.control, on) for on in (False, True))
+            rows.append(
+                f"[[unit]]\nname = 'place {number}'\nport = '{unit.port}'\nserial = 'SLT{number}'\n"
+                f"power_off = {json.dumps(off)}\npower_on = {json.dumps(on)}\n"
+            )
+        (tmp_path / "rig.toml").write_text("\n".join(rows))
+        command = [
+            *COMMAND,
+            "--rig",
+            str(tmp_path / "rig.toml"),
+            "--registry",
+            str(database),
+            "--output",
+            str(tmp_path / "out"),
+        ]
+        command += ["--only", "P1", "--only", "W20", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    passed = {(row["unit"], row["id"]) for row in told if row.get("verdict") == "passed"}
+    assert passed == {(f"place {n}", test) for n in (0, 1) for test in ("P1", "W20")}
+    for number in (0, 1):
+        outcome = read(tmp_path / "out" / f"place_{number}" / "results.json")
+        with Registry.open(str(database)) as registry:
+            assert registry.device(f"SLT{number}").count == outcome.last_count > 1
+
+
+def test_an_operator_is_asked_to_switch_the_unit(tmp_path: Path) -> None:
+    with simulated_unit(tmp_path) as unit, ControlClient(unit.control) as control:
+        command = [*COMMAND, unit.port, "--operator", "--only", "P1", "--output", str(tmp_path / "out")]
+        terminal, slave = pty.openpty()
+        with subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=slave) as process:
+            os.close(slave)
+            heard, asked = "", 0
+            while process.poll() is None and select.select([terminal], [], [], 30)[0]:
+                try:
+                    heard += os.read(terminal, 4096).decode()
+                except OSError:
+                    break
+                while heard.count("[Enter]") > asked:
+                    question = heard.split("[Enter]")[asked]
+                    control.power("ON again" in question)
+                    os.write(terminal, b"\n")
+                    asked += 1
+            os.close(terminal)
+            said = process.communicate(timeout=30)[0].decode()
+    assert "ok   P1" in said, said + heard
+    assert asked == 4
+    assert process.returncode == 0
