@@ -31,8 +31,8 @@ class Rig:
     """What belongs together on the bench.
 
     port; baud, the driver's by default; driver. control: the socket of a simulated unit. power: who switches the
-    supply. longest_wait: how many seconds of real time a test may let pass where no clock can be advanced. timeout: of one
-    command.
+    supply. longest_wait: how many seconds of real time a test may let pass where no clock can be advanced. timeout: of
+    one command.
     """
 
     port: str

@@ -207,8 +207,8 @@ def test_when_the_unit_falls_silent_nothing_more_passes(tmp_path: Path) -> None:
         control.power(False)
         later = list(results)
     assert {result.verdict for result in later} == {"failed", "not run"}
-    assert [result.verdict for result in later].count("failed") == 2
-    assert "answers no more" in later[-1].reason
+    assert [result.verdict for result in later].count("failed") in (1, 2)
+    assert re.search("answers no more|cannot be asked", later[-1].reason)
 
 
 def test_when_the_port_goes_away_nothing_more_passes(tmp_path: Path) -> None:
