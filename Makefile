@@ -111,6 +111,9 @@ c-cross:
 	  fi; \
 	  for file in $(PORTABLE); do \
 	    $$compiler $(C_WARNINGS) -Os $(C_INCLUDES) -c $$file -o $(BUILD)/cross.o || exit 1; \
+	  done; \
+	  for file in $(wildcard paygo_core/csrc/*.c); do \
+	    $$compiler $(C_WARNINGS) -Os -DPAYGO_NO_EXTENDED $(C_INCLUDES) -c $$file -o $(BUILD)/cross.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(PORTABLE)) files"; \
 	done
 
@@ -141,6 +144,11 @@ c-sanitize:
 	  $$compiler $(C_WARNINGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
 	    $(CSRC) $$test -o $(BUILD)/c-test || exit 1; \
 	  $(BUILD)/c-test || exit 1; echo "$$compiler: $$test passed under sanitizers"; \
+	done; done
+	@for compiler in $(COMPILERS); do for options in "-O1 -DPAYGO_CORE=8" "-Os"; do \
+	  $$compiler $(C_WARNINGS) -g $$options -fsanitize=address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
+	    $(wildcard paygo_core/csrc/*.c) tests/c/test_core.c -o $(BUILD)/c-test || exit 1; \
+	  $(BUILD)/c-test || exit 1; echo "$$compiler $$options: tests/c/test_core.c passed under sanitizers"; \
 	done; done
 
 $(VENV)/bin/pip:

@@ -92,7 +92,7 @@ def _sources(room: Path, *names: str) -> list[Path]:
 _UNIT = [
     f"paygo_unit_{name}" for name in ("init", "load", "store", "tick", "enter", "active", "seconds_left", "wait_left")
 ]
-_TOKENS = _sources(CORE, "siphash", "chain", "digits", "codec")
+_TOKENS = _sources(CORE, "siphash", "siphash_8", "chain", "digits", "codec")
 PARTS = [
     Part(
         "tokens, waits, credit (`unit.h`)",

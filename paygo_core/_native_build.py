@@ -40,7 +40,7 @@ CDEF = (
     CODEC_CDEF
     + """
 typedef struct { uint64_t k0; uint64_t k1; } paygo_key;
-paygo_key paygo_key_load(const uint8_t bytes[16]);
+void paygo_key_load(paygo_key *key, const uint8_t bytes[16]);
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length);
 
 uint64_t paygo_chain_next(const paygo_key *key, paygo_form form, uint64_t code);

@@ -26,7 +26,8 @@ class ChainCache:
         self.max_entries = checked_int("max entries", max_entries, 1, LARGEST_CACHE)
         self._slots = ffi.new("paygo_cache_slot[]", self.max_entries)
         self._cache = ffi.new("paygo_cache *", {"slots": self._slots, "size": self.max_entries})
-        self._key = ffi.new("paygo_key *", lib.paygo_key_load(secrets.token_bytes(16)))
+        self._key = ffi.new("paygo_key *")
+        lib.paygo_key_load(self._key, secrets.token_bytes(16))
         self._lock = threading.Lock()
         self._held = 0
 

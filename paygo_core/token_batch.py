@@ -163,7 +163,8 @@ def _are_test_codes(rows: Rows, places: npt.NDArray[np.intp], tokens: npt.NDArra
 def _repeats(rows: Rows, at: int, count: int) -> bool:
     """Whether the chain is in a circle of at most 80 codes, so that every later count collides too."""
     start, value = int(rows.starting_codes[at]), int(rows.values[at])
-    key = ffi.new("paygo_key *", lib.paygo_key_load(bytes(rows.keys[at])))
+    key = ffi.new("paygo_key *")
+    lib.paygo_key_load(key, bytes(rows.keys[at]))
     code = start - start % 1000 + (start + value) % 1000
     for _ in range(count):
         code = lib.paygo_chain_next(key, lib.PAYGO_STANDARD, code)

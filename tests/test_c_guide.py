@@ -20,7 +20,7 @@ TEXT = PAGE.read_text("utf-8")
 CORE, FIRMWARE = ROOT / "paygo_core" / "csrc", ROOT / "firmware_sim" / "csrc"
 INCLUDES = [f"-I{CORE}", f"-I{FIRMWARE}"]
 COPIED = [
-    *(CORE / f"{name}.c" for name in ("siphash", "chain", "digits", "codec", "unit", "slots")),
+    *(CORE / f"{name}.c" for name in ("siphash", "siphash_8", "chain", "digits", "codec", "unit", "slots")),
     FIRMWARE / "crc.c",
 ]
 CLANG, AVR, ARM = (

@@ -21,6 +21,7 @@ static uint32_t next_standard(const paygo_key *key, uint32_t code)
     return to_code(paygo_siphash24_folded(key, swap32(code)));
 }
 
+#ifndef PAYGO_NO_EXTENDED
 /* T24: the message is the code as eight big-endian bytes; the top 40 bits, brought below 10^12. */
 static uint64_t next_extended(const paygo_key *key, uint64_t code)
 {
@@ -31,76 +32,115 @@ static uint64_t next_extended(const paygo_key *key, uint64_t code)
     }
     return x;
 }
+#endif
 
 uint32_t paygo_base_modulus(paygo_form form)
 {
-    return form == PAYGO_STANDARD ? UINT32_C(1000) : UINT32_C(1000000);
+    (void)form;
+    return !PAYGO_IS_EXTENDED(form) ? UINT32_C(1000) : UINT32_C(1000000);
 }
 
-uint64_t paygo_largest_code(paygo_form form)
+paygo_code paygo_largest_code(paygo_form form)
 {
-    return form == PAYGO_STANDARD ? UINT64_C(999999999) : UINT64_C(999999999999);
+#ifndef PAYGO_NO_EXTENDED
+    if (PAYGO_IS_EXTENDED(form)) {
+        return UINT64_C(999999999999);
+    }
+#endif
+    (void)form;
+    return UINT32_C(999999999);
 }
 
-uint64_t paygo_chain_next(const paygo_key *key, paygo_form form, uint64_t code)
+paygo_code paygo_chain_next(const paygo_key *key, paygo_form form, paygo_code code)
 {
-    return form == PAYGO_STANDARD ? next_standard(key, (uint32_t)code) : next_extended(key, code);
+#ifndef PAYGO_NO_EXTENDED
+    if (PAYGO_IS_EXTENDED(form)) {
+        return next_extended(key, code);
+    }
+#endif
+    (void)form;
+    return next_standard(key, (uint32_t)code);
 }
 
-uint64_t paygo_with_base(paygo_form form, uint64_t code, uint32_t base)
+paygo_code paygo_with_base(paygo_form form, paygo_code code, uint32_t base)
 {
     return code - code % paygo_base_modulus(form) + base;
 }
 
 uint32_t paygo_default_starting_code(const uint8_t secret_key[16])
 {
-    const paygo_key key = paygo_key_load(secret_key);
-    const uint64_t hash = paygo_siphash24(&key, secret_key, 16);
+    paygo_key key;
+    uint64_t hash;
+    paygo_key_load(&key, secret_key);
+    hash = paygo_siphash24(&key, secret_key, 16);
     return to_code(((uint32_t)(hash >> 32) ^ (uint32_t)hash) >> 2);
 }
 
-paygo_walk paygo_walk_start(const paygo_key *key, paygo_form form, uint32_t starting_code, uint64_t token)
+/* What a small machine has instead of a division. The largest code is below the modulus shifted by 20. */
+#ifdef PAYGO_NO_EXTENDED
+paygo_value paygo_base(paygo_form form, paygo_code code)
 {
-    paygo_walk walk;
-    const uint32_t modulus = paygo_base_modulus(form);
-    const uint32_t base = (uint32_t)(token % modulus);
-    walk.key = *key;
-    walk.form = form;
-    walk.modulus = modulus;
-    walk.count = 0;
-    walk.low = token - base;
-    walk.code = paygo_with_base(form, starting_code, base);
-    return walk;
+    paygo_code multiple = UINT32_C(1000) << 20;
+    uint8_t i = 21;
+    (void)form;
+    do {
+        if (code >= multiple) {
+            code -= multiple;
+        }
+        multiple >>= 1;
+        i--;
+    } while (i > 0);
+    return (paygo_value)code;
+}
+#else
+paygo_value paygo_base(paygo_form form, paygo_code code)
+{
+    return (paygo_value)(code % paygo_base_modulus(form));
+}
+#endif
+
+/* T6: the value is how far the token's base lies above that of the starting code. */
+void paygo_walk_start(paygo_walk *walk, paygo_form form, uint32_t starting_code, paygo_code token)
+{
+    const paygo_value modulus = (paygo_value)paygo_base_modulus(form);
+    const paygo_value base = paygo_base(form, token);
+    const paygo_value first = paygo_base(form, starting_code);
+    walk->form = form;
+    walk->count = 0;
+    walk->low = token - base;
+    walk->code = (paygo_code)starting_code - first + base;
+    walk->value = (paygo_value)(base >= first ? base - first : base + modulus - first);
 }
 
 /* Two loops, so that the standard chain stays in 32 bits. No modulo: a code gives the token within [low, low + modulus). */
-bool paygo_walk_to_match(paygo_walk *walk, uint32_t steps)
+bool paygo_walk_to_match(paygo_walk *walk, paygo_steps steps)
 {
-    if (walk->form == PAYGO_STANDARD) {
-        const uint32_t low = (uint32_t)walk->low;
-        uint32_t code = (uint32_t)walk->code;
-        bool match = false;
-        while (steps > 0 && !match) {
-            code = next_standard(&walk->key, code);
-            match = (uint32_t)(code - low) < UINT32_C(1000);
+    uint32_t code = (uint32_t)walk->code;
+    bool match = false;
+#ifndef PAYGO_NO_EXTENDED
+    if (PAYGO_IS_EXTENDED(walk->form)) {
+        while (steps > 0) {
+            walk->code = next_extended(&walk->key, walk->code);
             walk->count++;
             steps--;
+            if (walk->code - walk->low < UINT32_C(1000000)) {
+                return true;
+            }
         }
-        walk->code = code;
-        return match;
+        return false;
     }
-    while (steps > 0) {
-        walk->code = next_extended(&walk->key, walk->code);
+#endif
+    while (steps > 0 && !match) {
+        code = next_standard(&walk->key, code);
+        match = (uint32_t)(code - (uint32_t)walk->low) < UINT32_C(1000);
         walk->count++;
         steps--;
-        if (walk->code - walk->low < walk->modulus) {
-            return true;
-        }
     }
-    return false;
+    walk->code = code;
+    return match;
 }
 
-void paygo_walk_by(paygo_walk *walk, uint32_t steps)
+void paygo_walk_by(paygo_walk *walk, paygo_steps steps)
 {
     walk->count += steps;
     while (steps > 0) {

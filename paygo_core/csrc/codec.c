@@ -7,15 +7,9 @@
 /* How far below the last count a checkpoint on the chain of counter synchronisation stays. */
 #define SYNC_BACK 64U
 
-static bool reserved(uint32_t value)
+static bool reserved(paygo_value value)
 {
     return value == PAYGO_VALUE_RESERVED_LOW || value == PAYGO_VALUE_RESERVED_HIGH;
-}
-
-/* T9: the values that are commands, obeyed at either parity. */
-static bool command(uint32_t value)
-{
-    return value == PAYGO_VALUE_DISABLE_PAYG || value == PAYGO_VALUE_COUNTER_SYNC;
 }
 
 paygo_window paygo_window_at(uint16_t count)
@@ -29,7 +23,7 @@ paygo_window paygo_window_at(uint16_t count)
 
 bool paygo_value_allowed(paygo_form form, uint32_t value)
 {
-    return value < paygo_base_modulus(form) && !reserved(value);
+    return value < paygo_base_modulus(form) && !reserved((paygo_value)value);
 }
 
 uint16_t paygo_next_count(const paygo_config *config, uint16_t count, paygo_token_type type)
@@ -39,10 +33,10 @@ uint16_t paygo_next_count(const paygo_config *config, uint16_t count, paygo_toke
     return next > config->max_count ? 0 : (uint16_t)next;
 }
 
-static uint64_t token_base(const paygo_config *config, paygo_form form, uint32_t value)
+static paygo_value token_base(const paygo_config *config, paygo_form form, uint32_t value)
 {
     const uint32_t modulus = paygo_base_modulus(form);
-    return (config->starting_code % modulus + value) % modulus;
+    return (paygo_value)((config->starting_code % modulus + value) % modulus);
 }
 
 static uint16_t below(uint16_t count, uint16_t back)
@@ -50,7 +44,7 @@ static uint16_t below(uint16_t count, uint16_t back)
     return count > back ? (uint16_t)(count - back) : 0;
 }
 
-uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, uint32_t value)
+uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value)
 {
     return below(count, value == PAYGO_VALUE_COUNTER_SYNC ? SYNC_BACK : config->older_window);
 }
@@ -69,13 +63,14 @@ static paygo_checkpoint checkpoint_of(const paygo_walk *walk)
     return point;
 }
 
-uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
+paygo_code paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
                            paygo_checkpoint *point)
 {
-    const paygo_key key = paygo_key_load(config->secret_key);
-    const uint64_t base = token_base(config, form, value);
-    const uint32_t mark = below(count, PAYGO_CHECKPOINT_BACK);
-    paygo_walk walk = paygo_walk_start(&key, form, config->starting_code, base);
+    const paygo_value base = token_base(config, form, value);
+    const uint16_t mark = below(count, PAYGO_CHECKPOINT_BACK);
+    paygo_walk walk;
+    paygo_key_load(&walk.key, config->secret_key);
+    paygo_walk_start(&walk, form, config->starting_code, base);
     if (point->count > 0 && point->count <= count) {
         walk_from(&walk, point);
     }
@@ -84,10 +79,10 @@ uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t
         *point = checkpoint_of(&walk);
     }
     paygo_walk_by(&walk, count - walk.count);
-    return paygo_with_base(form, walk.code, (uint32_t)base);
+    return paygo_with_base(form, walk.code, base);
 }
 
-uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
+paygo_code paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
 {
     paygo_checkpoint none;
     none.code = 0;
@@ -95,13 +90,15 @@ uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t coun
     return paygo_encode_from(config, form, count, value, &none);
 }
 
+#ifndef PAYGO_NO_EXTENDED
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
 {
-    const paygo_key key = paygo_key_load(config->secret_key);
-    const uint64_t token = paygo_encode(config, form, count, value);
+    const paygo_code token = paygo_encode(config, form, count, value);
     const uint32_t first = count > COLLISION_SPAN ? count - COLLISION_SPAN : 0;
     const uint32_t last = count + COLLISION_SPAN;
-    paygo_walk walk = paygo_walk_start(&key, form, config->starting_code, token);
+    paygo_walk walk;
+    paygo_key_load(&walk.key, config->secret_key);
+    paygo_walk_start(&walk, form, config->starting_code, token);
     if (first == 0) {
         if (walk.code == token) {
             return true;
@@ -117,59 +114,34 @@ bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count,
     return false;
 }
 
-/* T11: bit i of `used` stands for the count L - i, up to the older window. */
-static uint32_t used_mask(const paygo_config *config)
+#endif
+
+/* T11: bit i of `used` stands for the count L - i. */
+static uint32_t used_bit(uint16_t back)
 {
-    return UINT32_C(0xffffffff) >> (31U - config->older_window);
+    return back < 32U ? UINT32_C(1) << back : 0;
 }
 
-static bool in_used(const paygo_window *window, uint32_t count)
+/* T13 to T15: PAYGO_REASON_ACCEPTED, or why the match `back` below the last count is not admitted. */
+static paygo_reason admission(const paygo_config *config, const paygo_window *window, uint16_t back, uint32_t bit,
+                              bool voids)
 {
-    const uint32_t back = window->count - count;
-    return back < 32U && ((window->used >> back) & 1U) != 0;
-}
-
-/* T13 to T15: PAYGO_REASON_ACCEPTED, or why the match at `count` is not admitted. */
-static paygo_reason admission(const paygo_config *config, const paygo_window *window, uint32_t count, uint32_t value)
-{
-    if (count > window->count) {
-        return PAYGO_REASON_ACCEPTED;
-    }
-    if (count == window->count || in_used(window, count)) {
+    if (back == 0 || (window->used & bit) != 0) {
         return PAYGO_REASON_USED;
     }
-    if (command(value) || (count & 1U) != 0) {
+    if (voids) {
         return PAYGO_REASON_OVERTAKEN;
     }
-    if (count <= window->floor) {
+    if (window->count - back <= window->floor) {
         return PAYGO_REASON_OLDER_THAN_SET;
     }
-    if (count + config->older_window <= window->count) {
+    if (back >= config->older_window) {
         return PAYGO_REASON_TOO_OLD;
     }
     return PAYGO_REASON_ACCEPTED;
 }
 
-/* T11 and T17: the window after the token at `count` was accepted. L never goes down. */
-static paygo_window window_after(const paygo_config *config, const paygo_window *before, uint16_t count, uint32_t value)
-{
-    paygo_window after = *before;
-    if (count > before->count) {
-        const uint32_t shift = (uint32_t)count - before->count;
-        after.used = shift < 32U ? before->used << shift : 0U;
-        after.count = count;
-    }
-    if ((count & 1U) == 0) {
-        after.used |= UINT32_C(1) << (after.count - count);
-    }
-    after.used &= used_mask(config);
-    if (command(value) || (count & 1U) != 0) {
-        after.floor = count;
-    }
-    return after;
-}
-
-static paygo_token_type type_of(uint32_t value, uint32_t count)
+static paygo_token_type type_of(paygo_value value, uint16_t count)
 {
     if (value == PAYGO_VALUE_DISABLE_PAYG) {
         return PAYGO_DISABLE_PAYG;
@@ -192,31 +164,37 @@ static paygo_verdict invalid(const paygo_window *window, paygo_reason reason)
 }
 
 void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window, paygo_form form,
-                        uint64_t token)
+                        paygo_code token)
 {
-    const uint32_t modulus = paygo_base_modulus(form);
-    const uint32_t base = (uint32_t)(token % modulus);
-    const uint32_t value = (base + modulus - config->starting_code % modulus) % modulus;
-    const paygo_key key = paygo_key_load(config->secret_key);
+    paygo_verdict *verdict = &decoder->verdict;
+    uint16_t jump;
     decoder->config = config;
-    decoder->done = reserved(value);
-    decoder->refused = decoder->done;
-    decoder->verdict = invalid(window, decoder->done ? PAYGO_REASON_RESERVED : PAYGO_REASON_NO_MATCH);
-    decoder->verdict.value = value;
-    decoder->walk = paygo_walk_start(&key, form, config->starting_code, token);
-    decoder->token = token;
+    paygo_key_load(&decoder->walk.key, config->secret_key);
+    paygo_walk_start(&decoder->walk, form, config->starting_code, token);
+    decoder->start = decoder->walk.code;
     decoder->first = 0;
-    decoder->noted.code = 0;
     decoder->noted.count = 0;
+    verdict->type = PAYGO_INVALID;
+    verdict->reason = PAYGO_REASON_NO_MATCH;
+    verdict->value = decoder->walk.value;
+    verdict->count = 0;
+    verdict->window = *window;
     /* T12: how far a device looks. */
-    decoder->last = (uint32_t)window->count +
-                    (value == PAYGO_VALUE_COUNTER_SYNC ? config->max_sync_jump : config->max_jump);
-    if (decoder->last > config->max_count) {
-        decoder->last = config->max_count;
+    jump = verdict->value == PAYGO_VALUE_COUNTER_SYNC ? config->max_sync_jump : config->max_jump;
+    decoder->last = config->max_count;
+    if (window->count <= config->max_count && config->max_count - window->count > jump) {
+        decoder->last = (uint16_t)(window->count + jump);
     }
-    decoder->mark = paygo_checkpoint_place(config, window->count, value);
+    decoder->mark = paygo_checkpoint_place(config, window->count, verdict->value);
     if (decoder->mark > decoder->last) {
         decoder->mark = 0;
+    }
+    decoder->done = false;
+    decoder->refused = false;
+    if (reserved(verdict->value)) {
+        verdict->reason = PAYGO_REASON_RESERVED;
+        decoder->done = true;
+        decoder->refused = true;
     }
 }
 
@@ -229,64 +207,92 @@ void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point)
     }
 }
 
+/* T11 to T17: what a token is that is that of the count at which the walk stands. */
+static void match(paygo_decoder *decoder)
+{
+    paygo_verdict *verdict = &decoder->verdict;
+    paygo_window *window = &verdict->window;
+    const uint16_t count = (uint16_t)decoder->walk.count;
+    const paygo_token_type type = type_of(verdict->value, count);
+    const bool voids = type != PAYGO_ADD_TIME; /* T17: what lies below it */
+    uint32_t bit = 1;
+    uint32_t mask = 1;
+    uint8_t i;
+    verdict->count = count;
+    verdict->type = PAYGO_ALREADY_USED;
+    verdict->reason = PAYGO_REASON_ACCEPTED;
+    if (count <= window->count) {
+        const uint16_t back = (uint16_t)(window->count - count);
+        bit = used_bit(back);
+        verdict->reason = admission(decoder->config, window, back, bit, voids);
+        if (verdict->reason != PAYGO_REASON_ACCEPTED) {
+            return;
+        }
+    }
+    verdict->type = type;
+    decoder->done = true;
+    while (window->count < count) { /* L never goes down */
+        window->count++;
+        window->used <<= 1;
+    }
+    if ((count & 1U) == 0) {
+        window->used |= bit;
+    }
+    for (i = decoder->config->older_window; i > 0; i--) {
+        mask = (mask << 1) | 1U;
+    }
+    window->used &= mask;
+    if (voids) {
+        window->floor = count;
+    }
+}
+
 /* The end of the walk. Below a checkpoint an old token may still match: T15 tells it from a wrong one (T16). */
 static void end_of_walk(paygo_decoder *decoder)
 {
+    decoder->refused = true;
     if (decoder->verdict.reason != PAYGO_REASON_NO_MATCH || decoder->first == 0) {
         decoder->done = true;
-        decoder->refused = decoder->verdict.reason != PAYGO_REASON_ACCEPTED;
         return;
     }
-    decoder->refused = true;
     decoder->last = decoder->first;
     decoder->first = 0;
     decoder->mark = 0;
-    decoder->walk =
-        paygo_walk_start(&decoder->walk.key, decoder->walk.form, decoder->config->starting_code, decoder->token);
+    decoder->walk.count = 0;
+    decoder->walk.code = decoder->start;
 }
 
-bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps)
+bool paygo_decode_run(paygo_decoder *decoder, paygo_steps steps)
 {
-    paygo_verdict *verdict = &decoder->verdict;
-    const uint32_t value = verdict->value;
-    while (!decoder->done) {
-        const uint32_t begun = decoder->walk.count;
-        const uint32_t stop = begun < decoder->mark ? decoder->mark : decoder->last;
-        const uint32_t left = stop - begun;
-        if (left == 0) {
-            end_of_walk(decoder);
-            continue;
-        }
-        if (steps == 0) {
-            return false;
-        }
-        if (paygo_walk_to_match(&decoder->walk, left < steps ? left : steps)) {
-            const uint16_t count = (uint16_t)decoder->walk.count;
-            verdict->count = count;
-            verdict->reason = admission(decoder->config, &verdict->window, count, value);
-            verdict->type = PAYGO_ALREADY_USED;
-            if (verdict->reason == PAYGO_REASON_ACCEPTED) {
-                verdict->type = type_of(value, count);
-                verdict->window = window_after(decoder->config, &verdict->window, count, value);
-                decoder->done = true;
+    paygo_walk *walk = &decoder->walk;
+    const paygo_steps left = (walk->count < decoder->mark ? decoder->mark : decoder->last) - walk->count;
+    if (steps > left) {
+        steps = left;
+    }
+    if (!decoder->done) {
+        if (steps > 0) {
+            if (paygo_walk_to_match(walk, steps)) {
+                match(decoder);
+            }
+            if (walk->count == decoder->mark) {
+                decoder->noted = checkpoint_of(walk);
             }
         }
-        if (decoder->walk.count == decoder->mark) {
-            decoder->noted = checkpoint_of(&decoder->walk);
+        if (!decoder->done && walk->count == decoder->last) {
+            end_of_walk(decoder);
         }
-        steps -= decoder->walk.count - begun;
     }
-    return true;
+    return decoder->done;
 }
 
 static paygo_verdict to_the_end(paygo_decoder *decoder)
 {
-    while (!paygo_decode_run(decoder, UINT32_C(0xffffffff))) {
+    while (!paygo_decode_run(decoder, 0xffffU)) {
     }
     return decoder->verdict;
 }
 
-paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
+paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, paygo_code token,
                                 paygo_checkpoint *point)
 {
     paygo_decoder decoder;
@@ -302,7 +308,7 @@ paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *
 void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window,
                              paygo_form form, const char *text, size_t length)
 {
-    uint64_t token = 0;
+    paygo_code token = 0;
     paygo_reason reason;
     switch (paygo_digits_read(form, config->restricted_digits, text, length, &token)) {
     case PAYGO_DIGITS_LENGTH:

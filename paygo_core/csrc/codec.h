@@ -36,7 +36,7 @@ typedef struct {
 
 /* A place on a chain from which a walk can go on, since the chain of a value never changes. */
 typedef struct {
-    uint64_t code;
+    paygo_code code;
     uint16_t count; /* 0: no checkpoint */
 } paygo_checkpoint;
 
@@ -71,7 +71,7 @@ typedef enum {
 typedef struct {
     paygo_token_type type;
     paygo_reason reason;
-    uint32_t value;      /* raw units, 998 or 999; meaningful unless type is PAYGO_INVALID */
+    paygo_value value;   /* raw units, 998 or 999; meaningful unless type is PAYGO_INVALID */
     uint16_t count;      /* the count that gave the token; meaningful unless type is PAYGO_INVALID */
     paygo_window window; /* after the token; as before it unless it was accepted */
 } paygo_verdict;
@@ -89,41 +89,43 @@ bool paygo_value_allowed(paygo_form form, uint32_t value);
 uint16_t paygo_next_count(const paygo_config *config, uint16_t count, paygo_token_type type);
 
 /* The token at `count` (1 ... 65 535) with an allowed `value` (T5). */
-uint64_t paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
+paygo_code paygo_encode(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
 
 /* Whether another count within 80 of `count` gives the same token: such a count must not be issued (T18). */
+#ifndef PAYGO_NO_EXTENDED
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value);
+#endif
 
 /*
  * The same token from a checkpoint of its chain (cache.h): the walk begins at `point`, if that lies at or below `count`,
  * and `point` then is where the next token of this value should begin.
  */
-uint64_t paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
+paygo_code paygo_encode_from(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value,
                            paygo_checkpoint *point);
 
 /*
  * The highest count of a checkpoint from which a device at the last count `count` may begin: everything that it can still
  * admit lies above it. older_window below the last count, 64 for a counter synchronisation; 0: there is none.
  */
-uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, uint32_t value);
+uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value);
 
 /* The judging of one token, which can be cut into slices: a wrong token walks last count + max_jump steps. */
 typedef struct {
     const paygo_config *config;
-    paygo_walk walk;
-    uint64_t token;
-    uint32_t first;         /* the count at which the walk began; what lies below is walked only if nothing matches above */
-    uint32_t mark;          /* the count whose checkpoint is noted in passing; 0: none */
-    uint32_t last;          /* the count at which the walk ends */
-    paygo_checkpoint noted; /* for the next token of this value */
-    paygo_verdict verdict;
+    paygo_code start;       /* of the chain, at count 0 */
+    uint16_t first;         /* the count at which the walk began; what lies below is walked only if nothing matches above */
+    uint16_t mark;          /* the count whose checkpoint is noted in passing; 0: none */
+    uint16_t last;          /* the count at which the walk ends */
     bool done;
     bool refused;           /* not accepted, whatever the rest of the walk tells: USED, too old, or no match at all */
+    paygo_checkpoint noted; /* for the next token of this value */
+    paygo_verdict verdict;
+    paygo_walk walk;
 } paygo_decoder;
 
 /* Begins with a token of at most paygo_largest_code(form). `config` must outlive the decoder. */
 void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window, paygo_form form,
-                        uint64_t token);
+                        paygo_code token);
 
 /* Begins with a written token of the device's own digit set. What is no token, or none of `form`, is done at once. */
 void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window,
@@ -139,14 +141,14 @@ void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point);
 void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason);
 
 /* Walks at most `steps` counts. Returns whether decoder->verdict stands. */
-bool paygo_decode_run(paygo_decoder *decoder, uint32_t steps);
+bool paygo_decode_run(paygo_decoder *decoder, paygo_steps steps);
 
 /* Judges a written token of the device's own digit set, in one go; `form` is what the device takes. */
 paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *window, paygo_form form, const char *text,
                            size_t length);
 
 /* Judges a token's number in one go, from a checkpoint of its chain; `point` then is where the next one should begin. */
-paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, uint64_t token,
+paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *window, paygo_form form, paygo_code token,
                                 paygo_checkpoint *point);
 
 #endif

@@ -9,7 +9,7 @@ uint8_t paygo_digits_length(paygo_form form, bool restricted)
     return (uint8_t)form;
 }
 
-uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char text[PAYGO_MAX_DIGITS])
+uint8_t paygo_digits_write(paygo_form form, bool restricted, paygo_code token, char text[PAYGO_MAX_DIGITS])
 {
     const uint8_t length = paygo_digits_length(form, restricted);
     uint8_t i = length;
@@ -27,9 +27,9 @@ uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, cha
 }
 
 paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const char *text, size_t length,
-                                      uint64_t *token)
+                                      paygo_code *token)
 {
-    uint64_t value = 0;
+    paygo_code value = 0;
     size_t i;
     if (length != paygo_digits_length(form, restricted)) {
         return PAYGO_DIGITS_LENGTH;
@@ -40,12 +40,12 @@ paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const ch
             if (digit < '1' || digit > '4') {
                 return PAYGO_DIGITS_SET;
             }
-            value = (value << 2) | (uint64_t)(digit - '1');
+            value = (value << 2) | (paygo_code)(digit - '1');
         } else {
             if (digit < '0' || digit > '9') {
                 return PAYGO_DIGITS_SET;
             }
-            value = value * 10U + (uint64_t)(digit - '0');
+            value = value * 10U + (paygo_code)(digit - '0');
         }
     }
     if (value > paygo_largest_code(form)) {

@@ -13,7 +13,7 @@
 uint8_t paygo_digits_length(paygo_form form, bool restricted);
 
 /* Writes the token, zero-padded, without an end mark. Returns its length. */
-uint8_t paygo_digits_write(paygo_form form, bool restricted, uint64_t token, char text[PAYGO_MAX_DIGITS]);
+uint8_t paygo_digits_write(paygo_form form, bool restricted, paygo_code token, char text[PAYGO_MAX_DIGITS]);
 
 /* What a text is to a device. */
 typedef enum {
@@ -25,6 +25,6 @@ typedef enum {
 
 /* Reads exactly `length` characters; `token` is written only for PAYGO_DIGITS_TOKEN. */
 paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const char *text, size_t length,
-                                      uint64_t *token);
+                                      paygo_code *token);
 
 #endif

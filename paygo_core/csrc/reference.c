@@ -85,16 +85,18 @@ static paygo_token_type type_of(uint32_t value, int32_t count)
 
 paygo_verdict paygo_reference_enter(const paygo_config *config, bool wide_int, paygo_reference *state, uint32_t token)
 {
-    const paygo_key key = paygo_key_load(config->secret_key);
     const uint32_t base = token % 1000U;
     const uint32_t value = (base + 1000U - config->starting_code % 1000U) % 1000U;
     const int32_t last = last_count(state, value, wide_int);
-    paygo_walk walk = paygo_walk_start(&key, PAYGO_STANDARD, config->starting_code, token);
-    bool match = last >= 0 && walk.code == token;
+    paygo_walk walk;
+    bool match;
     paygo_verdict verdict;
+    paygo_key_load(&walk.key, config->secret_key);
+    paygo_walk_start(&walk, PAYGO_STANDARD, config->starting_code, token);
+    match = last >= 0 && walk.code == token;
     verdict.type = PAYGO_INVALID;
     verdict.reason = PAYGO_REASON_NO_MATCH;
-    verdict.value = value;
+    verdict.value = (paygo_value)value;
     verdict.count = 0;
     verdict.window = paygo_window_at(0);
     for (;;) {
@@ -113,6 +115,6 @@ paygo_verdict paygo_reference_enter(const paygo_config *config, bool wide_int, p
         if (count >= last) {
             return verdict;
         }
-        match = paygo_walk_to_match(&walk, (uint32_t)(last - count));
+        match = paygo_walk_to_match(&walk, (paygo_steps)(last - count));
     }
 }

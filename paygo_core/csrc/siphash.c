@@ -1,6 +1,8 @@
 /* SipHash-2-4 after Aumasson and Bernstein (2012), standard little-endian word loading. */
 #include "siphash.h"
 
+#if PAYGO_CORE != 8
+
 #define ROTATE(x, bits) (((x) << (bits)) | ((x) >> (64 - (bits))))
 
 /* The four words of state are locals of the functions below, so that they stay in registers at any optimisation. */
@@ -62,12 +64,10 @@ static uint64_t load_le(const uint8_t *bytes, size_t length)
     return word;
 }
 
-paygo_key paygo_key_load(const uint8_t bytes[16])
+void paygo_key_load(paygo_key *key, const uint8_t bytes[16])
 {
-    paygo_key key;
-    key.k0 = load_le(bytes, 8);
-    key.k1 = load_le(bytes + 8, 8);
-    return key;
+    key->k0 = load_le(bytes, 8);
+    key->k1 = load_le(bytes + 8, 8);
 }
 
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length)
@@ -100,6 +100,7 @@ uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word)
  * In the last half round v0 and v2 only reach the hash in ways that its folding cancels, so that v1 and v3 suffice. The
  * length is absorbed early, in parallel with a rotation.
  */
+#ifndef __OPTIMIZE_SIZE__
 uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
 {
     const uint64_t high = (uint64_t)half << 32;
@@ -122,3 +123,33 @@ uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
     v1 = ROTATE(v1, 17) ^ ROTATE(v3, 21);
     return (uint32_t)(v1 >> 34) ^ ((uint32_t)v1 >> 2);
 }
+#else
+uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
+{
+    const uint64_t word = ((uint64_t)half << 32) | half;
+    uint8_t rounds = 8;
+    uint32_t x;
+    BEGIN(key, v0, v1, v2, v3);
+    v3 ^= word;
+    for (;;) {
+        FIRST_HALF(v0, v1, v2, v3);
+        rounds--;
+        if (rounds == 0) {
+            break;
+        }
+        SECOND_HALF(v0, v1, v2, v3, 0);
+        if (rounds == 6) {
+            v0 ^= word;
+            v3 ^= UINT64_C(8) << 56;
+        } else if (rounds == 4) {
+            v0 ^= UINT64_C(8) << 56;
+            v2 ^= 0xff;
+        }
+    }
+    x = (uint32_t)(v3 >> 32) ^ (uint32_t)v3;
+    x = ((x << 4) | (x >> 28)) ^ (uint32_t)(v1 >> 32) ^ (uint32_t)v1;
+    return ((x << 17) | (x >> 15)) >> 2;
+}
+#endif
+
+#endif

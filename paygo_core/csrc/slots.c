@@ -6,7 +6,7 @@
 void paygo_slots_resume(const paygo_slots *slots, paygo_decoder *decoder)
 {
     const paygo_slot *slot;
-    if (decoder->walk.form != PAYGO_STANDARD) {
+    if (PAYGO_IS_EXTENDED(decoder->walk.form)) {
         return;
     }
     for (slot = slots->slots; slot < slots->slots + PAYGO_SLOTS; slot++) {
@@ -23,7 +23,7 @@ void paygo_slots_keep(paygo_slots *slots, const paygo_decoder *decoder)
 {
     const uint16_t value = (uint16_t)decoder->verdict.value;
     paygo_slot *slot = slots->slots;
-    if (decoder->walk.form != PAYGO_STANDARD || decoder->verdict.reason != PAYGO_REASON_ACCEPTED ||
+    if (PAYGO_IS_EXTENDED(decoder->walk.form) || decoder->verdict.reason != PAYGO_REASON_ACCEPTED ||
         decoder->noted.count == 0) {
         return;
     }
@@ -38,8 +38,9 @@ void paygo_slots_keep(paygo_slots *slots, const paygo_decoder *decoder)
 
 bool paygo_slots_run(paygo_slots *slots, const paygo_config *config, const paygo_window *window, uint16_t steps)
 {
-    const paygo_key key = paygo_key_load(config->secret_key);
+    paygo_key key;
     paygo_slot *slot;
+    paygo_key_load(&key, config->secret_key);
     for (slot = slots->slots; slot < slots->slots + PAYGO_SLOTS && slot->count > 0; slot++) {
         const uint16_t place = paygo_checkpoint_place(config, window->count, slot->value);
         while (slot->count < place) {

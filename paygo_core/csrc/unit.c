@@ -57,16 +57,24 @@ static uint64_t wait_after(uint8_t wrong_entries, bool strict)
 /* T22: the kind of token that so many characters can be on a unit of this digit set. */
 static paygo_form form_of(const paygo_config *config, size_t length)
 {
-    return length == paygo_digits_length(PAYGO_EXTENDED, config->restricted_digits) ? PAYGO_EXTENDED : PAYGO_STANDARD;
+#ifndef PAYGO_NO_EXTENDED
+    if (length == paygo_digits_length(PAYGO_EXTENDED, config->restricted_digits)) {
+        return PAYGO_EXTENDED;
+    }
+#endif
+    (void)config;
+    (void)length;
+    return PAYGO_STANDARD;
 }
 
 /* T26 to T30. */
 static void apply(paygo_unit *unit, const paygo_config *config, paygo_form form, const paygo_verdict *verdict)
 {
     const uint64_t seconds = verdict->value * SECONDS_PER_DAY / config->time_divider;
-    if (form == PAYGO_EXTENDED && (verdict->type == PAYGO_ADD_TIME || verdict->type == PAYGO_SET_TIME)) {
+    if (PAYGO_IS_EXTENDED(form) && (verdict->type == PAYGO_ADD_TIME || verdict->type == PAYGO_SET_TIME)) {
         return; /* T25: what the value means is the manufacturer's affair; it is not time */
     }
+    (void)form;
     switch (verdict->type) {
     case PAYGO_ADD_TIME:
         if (unit->active_until < unit->clock) {
@@ -104,7 +112,7 @@ void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *
     }
 }
 
-bool paygo_unit_run(paygo_entry *entry, uint32_t steps)
+bool paygo_unit_run(paygo_entry *entry, paygo_steps steps)
 {
     return paygo_decode_run(&entry->decoder, steps);
 }
@@ -114,7 +122,7 @@ paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
     const paygo_config *config = entry->decoder.config;
     const paygo_verdict *verdict = &entry->decoder.verdict;
     paygo_answer answer;
-    while (!paygo_unit_run(entry, UINT32_C(0xffffffff))) {
+    while (!paygo_unit_run(entry, 0xffffU)) {
     }
     if (entry->open && verdict->reason == PAYGO_REASON_ACCEPTED) {
         unit->window = verdict->window;

@@ -60,7 +60,7 @@ void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *
                       size_t length);
 
 /* Walks at most `steps` counts. Returns whether entry->decoder.verdict stands. */
-bool paygo_unit_run(paygo_entry *entry, uint32_t steps);
+bool paygo_unit_run(paygo_entry *entry, paygo_steps steps);
 
 /*
  * Applies the verdict at the unit's clock, after walking what is left. Once more it changes nothing, and gives the same

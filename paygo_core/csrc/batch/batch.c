@@ -7,7 +7,7 @@ paygo_lane paygo_batch_lane(const paygo_batch *batch, size_t job)
     const uint32_t modulus = paygo_base_modulus(batch->form);
     const uint32_t base = (starting_code % modulus + batch->values[job * batch->value_stride]) % modulus;
     paygo_lane lane;
-    lane.key = paygo_key_load(batch->keys + job * batch->key_stride);
+    paygo_key_load(&lane.key, batch->keys + job * batch->key_stride);
     lane.code = paygo_with_base(batch->form, starting_code, base);
     lane.left = batch->counts[job * batch->count_stride];
     return lane;
