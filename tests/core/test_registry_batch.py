@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from paygo_core import DeviceConfig, PaygoError, TokenType, generate_token
 from paygo_core.device import Device
-from paygo_core.registry import Order, Refused, Registry
+from paygo_core.registry import Order, Refused, Registry, RegistryUnavailableError
 from paygo_core.registry.engine import open_engine
 from paygo_core.tokens import collides
 
@@ -287,3 +287,34 @@ def test_a_server_that_is_set_to_give_up_rather_than_wait_does_neither(server):
             thread.join()
         counts = [one.token.count for one in registry.tokens("SLT08")]
         assert len(counts) == len(set(counts)) == before + 24 + 8
+
+
+def test_a_server_that_drops_its_connections_is_connected_to_again(server):
+    place = server.replace("/postgres?", "/template1?")
+    others = "pid <> pg_backend_pid() AND datname = 'template1'"
+    drop = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    engine = open_engine(place)[1]
+    cuts = []
+
+    def cut(*_: object) -> None:
+        if not cuts:
+            cuts.append(1)
+            with engine.begin() as connection:
+                connection.execute(drop)
+
+    with Registry.open(place) as registry:
+        registry.import_devices(FLEET)
+        before = registry.issue("SLT09", value=1).count
+        cut()
+        assert registry.issue("SLT09", value=1).count == before + 2
+        cuts.clear()
+        event.listen(Engine, "commit", cut)
+        try:
+            with pytest.raises(RegistryUnavailableError):
+                registry.issue("SLT09", value=1, reference="cut off")
+        finally:
+            event.remove(Engine, "commit", cut)
+        token = registry.issue("SLT09", value=1, reference="cut off")
+        assert registry.issue("SLT09", value=1, reference="cut off") == token
+        assert [one.reference for one in registry.tokens("SLT09")].count("cut off") == 1
+    engine.dispose()
