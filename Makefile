@@ -12,7 +12,7 @@ BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
 .PHONY: demo test test-mcu test-crashes test-alerts firmware check bench fuzz coverage mutants kit-mutants lint typecheck c-warnings c-cross \
-  c-arm64 c-sanitize c-size api clean
+  c-arm64 c-sanitize c-size chip-budgets api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -132,6 +132,10 @@ c-arm64:
 # What the C costs on microcontrollers, for docs/c-guide.md: flash, RAM, deepest stack.
 c-size:
 	@$(PYTHON) bench/c_size.py
+
+# Cycles, instructions, flash and stack of the token core on three chips, in simavr and QEMU, beside their budgets.
+chip-budgets: $(VENV)/.run
+	@$(BIN)/python bench/chip_budgets.py
 
 # docs/api.md, from the docstrings.
 api: $(VENV)/.test

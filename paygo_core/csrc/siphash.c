@@ -127,7 +127,7 @@ uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
 uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
 {
     const uint64_t word = ((uint64_t)half << 32) | half;
-    uint8_t rounds = 8;
+    unsigned rounds = 8;
     uint32_t x;
     BEGIN(key, v0, v1, v2, v3);
     v3 ^= word;
@@ -139,7 +139,7 @@ uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
         }
         SECOND_HALF(v0, v1, v2, v3, 0);
         if (rounds == 6) {
-            v0 ^= word;
+            v0 ^= ((uint64_t)half << 32) | half; /* not kept since the first time: there are too few registers */
             v3 ^= UINT64_C(8) << 56;
         } else if (rounds == 4) {
             v0 ^= UINT64_C(8) << 56;

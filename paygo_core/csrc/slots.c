@@ -1,8 +1,6 @@
 /* Four checkpoints, the last one entered first. */
 #include "slots.h"
 
-#include <string.h>
-
 void paygo_slots_resume(const paygo_slots *slots, paygo_decoder *decoder)
 {
     const paygo_slot *slot;
@@ -19,21 +17,24 @@ void paygo_slots_resume(const paygo_slots *slots, paygo_decoder *decoder)
     }
 }
 
+/* Each slot takes what stood before it, up to the one of the same value, or to the last. */
 void paygo_slots_keep(paygo_slots *slots, const paygo_decoder *decoder)
 {
-    const uint16_t value = (uint16_t)decoder->verdict.value;
     paygo_slot *slot = slots->slots;
+    paygo_slot before;
     if (PAYGO_IS_EXTENDED(decoder->walk.form) || decoder->verdict.reason != PAYGO_REASON_ACCEPTED ||
         decoder->noted.count == 0) {
         return;
     }
-    while (slot < slots->slots + PAYGO_SLOTS - 1 && slot->value != value) {
+    before.code = (uint32_t)decoder->noted.code;
+    before.count = decoder->noted.count;
+    before.value = (uint16_t)decoder->verdict.value;
+    do {
+        const paygo_slot moved = *slot;
+        *slot = before;
+        before = moved;
         slot++;
-    }
-    memmove(slots->slots + 1, slots->slots, (size_t)(slot - slots->slots) * sizeof *slot);
-    slots->slots[0].code = (uint32_t)decoder->noted.code;
-    slots->slots[0].count = decoder->noted.count;
-    slots->slots[0].value = value;
+    } while (before.value != slots->slots[0].value && slot < slots->slots + PAYGO_SLOTS);
 }
 
 bool paygo_slots_run(paygo_slots *slots, const paygo_config *config, const paygo_window *window, uint16_t steps)
