@@ -43,7 +43,7 @@ static void check_walk(const paygo_key *key, paygo_form form, uint32_t starting_
     walk.key = *key;
     paygo_walk_start(&walk, form, starting_code, token);
     other = walk;
-    require(walk.code == code && code % paygo_base_modulus(form) == base);
+    require(walk.code == code && code % paygo_base_modulus(form) == base && paygo_base(form, token) == base);
     while (count < 300) {
         const bool match = paygo_walk_to_match(&walk, slice);
         require(walk.count > count && walk.count <= count + slice && (match || walk.count == count + slice));
