@@ -102,9 +102,9 @@ def test_a_chain_goes_on_from_its_checkpoint() -> None:
         assert generate_token(CONFIG, count, 7, cache=cache) == generate_token(CONFIG, count, 7)
 
 
-@pytest.mark.parametrize("count", [271, 272, 273])
+@pytest.mark.parametrize("count", [383, 384, 385])
 def test_a_token_at_the_count_of_a_checkpoint_is_already_used(count: int) -> None:
-    """T12, T15: the walk for 402 leaves its checkpoint at 400 - 128."""
+    """T12, T15: the walk for 402 leaves its checkpoint at 400 - 16."""
     cache = ChainCache()
     state = decode_token(CONFIG, token_at(CONFIG, 402, 7), DecoderState(400), cache=cache).state
     assert decode_token(CONFIG, token_at(CONFIG, count, 7), state, cache=cache).token_type is TokenType.ALREADY_USED
