@@ -359,7 +359,10 @@ def token(
         raise click.UsageError("--behind goes with --sync")
     record: dict[str, Any] = {"reason": reason, "issued_by": issued_by, "reference": reference, "dry_run": dry_run}
     with open_registry(registry_path) as registry:
-        divider = registry.entry(serial).time_divider
+        entry = registry.entry(serial)
+        divider = entry.time_divider
+        if add is not None and entry.state == "unlocked":
+            note(f"{serial} is unlocked and stays so whatever is added; --set takes it back under PAYG")
         if sync:
             tokens = [registry.issue_sync(serial, behind=behind, **record)]
         elif unlock:

@@ -394,3 +394,12 @@ def test_an_order_with_a_reference_gets_its_token_again(stocked):
     assert stocked("token", "SLT1", "--add", "7")[1] != first
     assert "(payment QK7 by amina)" in stocked("show", "SLT1")[1]
     assert [one["reference"] for one in json.loads(stocked("show", "SLT1", "--json")[1])["tokens"]] == ["QK7", ""]
+
+
+def test_who_adds_time_to_an_unlocked_unit_is_told_that_it_stays_unlocked(stocked):
+    """T28, T29."""
+    with Registry.open("paygo.db") as registry:
+        registry.set_state("SLT1", "unlocked")
+    assert "SLT1 is unlocked and stays so" in stocked("token", "SLT1", "--add", "7")[2]
+    assert "stays so" not in stocked("token", "SLT1", "--set", "7")[2]
+    assert "stays so" not in stocked("token", "SLT1", "--add", "7")[2], "the set took it back under PAYG"
