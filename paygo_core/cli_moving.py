@@ -2,47 +2,175 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from paygo_core.cli_registry import open_registry, registry_options
-from paygo_core.csv_rows import RowProblem
-from paygo_core.device_list import read_device_list, write_quarantine
+from paygo_core.moving import ACCEPTABLE, import_list, load_mapping, open_source
 from paygo_core.shell import Status, emit, note, output_options
+
+if TYPE_CHECKING:
+    from paygo_core.moving import Refusal, Report, Source
+
+_SHOWN_PROBLEMS = 100
+_SHOWN_SHARED = 5
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for whoever watches, on standard error; yields what is told bytes read."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("devices", total=total)
+        yield lambda size: progress.advance(task, size)
+
+
+def _asked(source: Source, accepted: frozenset[str]) -> frozenset[str]:
+    """What whoever sits at the terminal accepts besides."""
+    with _progress(source.size) as progress:
+        unsure = import_list(None, source, accept=accepted, on_progress=progress)
+    for kind, rows in sorted(unsure.unsure.items()):
+        examples = [problem for problem in unsure.refusals if problem.accept == kind][:3]
+        for problem in examples:
+            note(f"  line {problem.line}: {problem.reason}")
+        if click.confirm(f"{rows} row{'s' * (rows != 1)}: {ACCEPTABLE[kind]}. Accept?", default=False, err=True):
+            accepted |= {kind}
+    return accepted
 
 
 @click.command("import")
 @click.argument("file", type=click.Path())
+@click.option("--mapping", metavar="FILE", type=click.Path(), help="Which column is what, as --save-mapping wrote it.")
+@click.option("--save-mapping", metavar="FILE", type=click.Path(), help="Write down which column was taken for what.")
+@click.option(
+    "--accept",
+    metavar="KIND",
+    type=click.Choice(sorted(ACCEPTABLE)),
+    multiple=True,
+    help=f"Do a repair that is not certain: {', '.join(sorted(ACCEPTABLE))}. May be repeated.",
+)
+@click.option("--encoding", metavar="NAME", help="Of a CSV file, where it is not found right: cp1252, utf-16 …")
+@click.option("--delimiter", metavar="CHAR", help="Of a CSV file, where it is not found right.")
+@click.option("--sheet", metavar="NAME", help="Of an XLSX workbook, where it is not found right.")
+@click.option("--quarantine", metavar="FILE", type=click.Path(), help="Where refused rows go.")
+@click.option("--by", "noted_by", default="", metavar="NAME", help="Who imports, for the notes that come along.")
+@click.option("--dry-run", is_flag=True, help="Say what would come in; write nothing.")
 @registry_options
 @output_options
-def import_(file: str, registry_path: str, as_json: bool) -> int:
-    """Take the devices of a device list (CSV) into the registry.
+def import_(
+    file: str,
+    *,
+    mapping: str | None,
+    save_mapping: str | None,
+    accept: tuple[str, ...],
+    encoding: str | None,
+    delimiter: str | None,
+    sheet: str | None,
+    quarantine: str | None,
+    noted_by: str,
+    dry_run: bool,
+    registry_path: str,
+    as_json: bool,
+) -> int:
+    """Take the devices of a device list (CSV or XLSX) into the registry.
 
-    Good rows go in, all together. A broken row, or a device that the registry knows with other data, is refused with
-    a reason and copied to FILE.quarantine.csv; nothing is overwritten, so the same list can be imported again. The
-    exit status is 1 when a row was refused. The quarantine file holds keys: delete it when it is dealt with.
+    Encoding, delimiter and columns are found out, and shown where the list is not in one of the public forms. What a
+    spreadsheet did to a row is repaired where that is certain; what is not certain is asked at a terminal, or done with
+    --accept. Good rows go in, all together. A broken row, or a device that the registry knows with other data, is
+    refused with a reason and copied to FILE.quarantine.csv; nothing is overwritten, so the same list can be imported
+    again. The exit status is 1 when a row was refused. The quarantine file holds keys: delete it when it is dealt with.
 
     \b
       paygo device import devices.csv
-      paygo device import --registry fleet.db devices.csv
+      paygo device import parc.xlsx --save-mapping parc.toml --dry-run
+      paygo device import suite.csv --mapping parc.toml --accept thousands
     """
-    listed = read_device_list(file)
-    with open_registry(registry_path, create=True) as registry:
-        result = registry.import_devices(listed.devices)
-    conflicts = {conflict.serial: conflict for conflict in result.conflicts}
-    problems = listed.problems + [
-        RowProblem(file, row.line, "", str(conflicts[row.serial]), "nothing is overwritten", raw=row.raw)
-        for row in listed.devices
-        if row.serial in conflicts
-    ]
-    problems.sort(key=lambda problem: problem.line)
-    for problem in problems:
-        note(f"paygo: {problem}")
-    quarantine = str(write_quarantine(f"{file}.quarantine.csv", listed.header, problems)) if problems else None
+    if delimiter is not None and (delimiter := delimiter.replace("\\t", "\t")) in ('"', "\n", "\r", " ", ""):
+        raise click.UsageError("--delimiter is one character, and no quote or space")
+    if delimiter is not None and len(delimiter) != 1:
+        raise click.UsageError("--delimiter is one character")
+    saved = None if mapping is None else load_mapping(mapping)
+    source = open_source(file, saved=saved, encoding=encoding, delimiter=delimiter, sheet=sheet)
+    columns = source.columns
+    if not columns.plain:
+        note(f"{file}: {columns.sentence()}")
+    if "count" not in columns.places:
+        note(f"{file}: no column is the count, so that each is taken for 1; a unit further on needs a sync")
+    if save_mapping is not None:
+        columns.save(save_mapping)
+    accepted = frozenset(accept)
+    if sys.stdin.isatty() and sys.stderr.isatty() and not as_json:
+        accepted = _asked(source, accepted)
+    told = 0
+
+    def tell(problem: Refusal) -> None:
+        nonlocal told
+        told += 1
+        if told <= _SHOWN_PROBLEMS:
+            note(f"paygo: {problem}")
+
+    with _progress(source.size) as progress, ExitStack() as stack:
+        registry = None
+        if not dry_run or "://" in registry_path or Path(registry_path).exists():
+            registry = stack.enter_context(open_registry(registry_path, create=not dry_run))
+        report = import_list(
+            registry,
+            source,
+            accept=accepted,
+            quarantine=Path(quarantine or f"{file}.quarantine.csv"),
+            noted_by=noted_by,
+            dry_run=dry_run,
+            on_problem=tell,
+            on_progress=progress,
+        )
+    if told > _SHOWN_PROBLEMS:
+        note(f"paygo: {told - _SHOWN_PROBLEMS} more rows were refused")
+    _tell(report, source, dry_run, as_json)
+    return Status.FAILED if report.refused else Status.PASSED
+
+
+def _tell(report: Report, source: Source, dry_run: bool, as_json: bool) -> None:
+    """The report, for people or for machines."""
+    quarantine = None if report.quarantine is None else str(report.quarantine)
     if as_json:
-        refused = [{name: getattr(p, name) for name in ("line", "serial", "column", "cause", "hint")} for p in problems]
-        emit({"added": result.added, "unchanged": result.unchanged, "refused": refused, "quarantine": quarantine})
+        emit(
+            {
+                "added": report.added,
+                "unchanged": report.unchanged,
+                "repeated": report.repeated,
+                "notes": report.notes,
+                "repaired": {what: {"rows": n, "first": report.first[what]} for what, n in report.repaired.items()},
+                "refused_rows": report.refused,
+                "refused": [problem.facts() for problem in report.refusals],
+                "shared_keys": report.shared,
+                "columns": source.columns.facts(),
+                "file": source.facts(),
+                "quarantine": quarantine,
+                "dry_run": dry_run,
+            }
+        )
     else:
-        click.echo(f"{result.added} added, {result.unchanged} already there, {len(problems)} refused")
+        counts = f"{report.added} added, {report.unchanged} already there, {report.refused} refused"
+        counts += f", {report.repeated} repeated" if report.repeated else ""
+        counts += f", {report.notes} notes" if report.notes else ""
+        click.echo(counts + (" (dry run: nothing was written)" if dry_run else ""))
+        for what, rows in sorted(report.repaired.items()):
+            click.echo(f"  {what}: {rows} row{'s' * (rows != 1)}, first on line {report.first[what]}")
+    for serials in report.shared[:_SHOWN_SHARED]:
+        more = f" and {len(serials) - 5} more" if len(serials) > 5 else ""
+        note(f"The same key: {', '.join(serials[:5])}{more}; a token of one works on the others")
+    if len(report.shared) > _SHOWN_SHARED:
+        note(f"{len(report.shared) - _SHOWN_SHARED} more keys stand at several serials")
     if quarantine:
         note(f"The refused rows, with their keys, are in {quarantine}")
-    return Status.FAILED if problems else Status.PASSED

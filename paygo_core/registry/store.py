@@ -347,6 +347,13 @@ class Registry:
                 added += len(new)
         return ImportResult(added, unchanged, conflicts)
 
+    @contextmanager
+    def moving_in(self) -> Iterator[tuple[Connection, KeyBox]]:
+        """For `paygo_core.moving`: a transaction in which nobody else adds devices, and how it stores keys."""
+        with self._transaction(write=True) as session:
+            lock_registry(session)
+            yield session.connection(), self._keys(session)
+
     def make(
         self,
         number: int,

@@ -61,7 +61,8 @@ def stocked(paygo):
 
 
 def test_an_imported_list_is_listed(paygo):
-    assert paygo("import", "list.csv") == (0, "2 added, 0 already there, 0 refused\n", "")
+    shared = "The same key: SLT1, SLT24; a token of one works on the others\n"
+    assert paygo("import", "list.csv") == (0, "2 added, 0 already there, 0 refused\n", shared)
     status, out, _ = paygo("list")
     assert status == 0
     assert [line.split() for line in out.splitlines()] == [
@@ -73,7 +74,7 @@ def test_an_imported_list_is_listed(paygo):
 
 def test_a_list_can_be_imported_again(stocked):
     stocked("token", "SLT1", "--add", "7")
-    assert stocked("import", "list.csv") == (0, "0 added, 2 already there, 0 refused\n", "")
+    assert stocked("import", "list.csv")[:2] == (0, "0 added, 2 already there, 0 refused\n")
 
 
 def test_broken_and_conflicting_rows_are_said_and_kept_and_the_good_ones_go_in(stocked):
@@ -361,7 +362,7 @@ def test_no_command_ever_shows_a_key(stocked, extra):
         KEY.hex(),
     )
     assert call("import", "list.csv") == 1
-    Path("headless.csv").write_text(GOOD + "\n")
+    Path("headless.csv").write_text(",".join(reversed(GOOD.split(","))) + "\n")
     assert call("import", "headless.csv") == 2
 
     write_list(GOOD.replace("SLT1", "SLT10"))
