@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.cli_moving import import_
+from paygo_core.cli_moving import export, import_
 from paygo_core.cli_registry import open_registry, read_passphrase, registry_options
 from paygo_core.errors import PaygoError
 from paygo_core.shell import emit, note, output_options
@@ -44,6 +44,7 @@ def device() -> None:
 
 
 device.add_command(import_)
+device.add_command(export)
 
 
 @device.command("new")

@@ -1,8 +1,9 @@
-"""`paygo device import`: whole fleets move into the registry."""
+"""`paygo device import` and `paygo device export`: whole fleets move into the registry, and out of it."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from paygo_core.cli_registry import open_registry, registry_options
-from paygo_core.moving import ACCEPTABLE, import_list, load_mapping, open_source
+from paygo_core.draft import Draft
+from paygo_core.moving import ACCEPTABLE, export_list, import_list, load_mapping, open_source
+from paygo_core.moving.exporting import Form
 from paygo_core.shell import Status, emit, note, output_options
 
 if TYPE_CHECKING:
@@ -174,3 +177,51 @@ def _tell(report: Report, source: Source, dry_run: bool, as_json: bool) -> None:
         note(f"{len(report.shared) - _SHOWN_SHARED} more keys stand at several serials")
     if quarantine:
         note(f"The refused rows, with their keys, are in {quarantine}")
+
+
+@click.command()
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(), help="Where the list goes, in place of standard output."
+)
+@click.option(
+    "--form",
+    type=click.Choice(["template", "generator", "json"]),
+    default="template",
+    show_default=True,
+    help="The public template, the batch generator's eight columns, or JSON, one object a line.",
+)
+@click.option("--with-keys", is_flag=True, help="With the secret keys; needs --output, and the file has mode 0600.")
+@registry_options
+@output_options
+def export(output: str | None, *, form: Form, with_keys: bool, registry_path: str, as_json: bool) -> None:
+    """Write the devices of the registry as a device list.
+
+    Without --with-keys its column of keys is empty: such a list tells what there is, and cannot be imported. With them
+    it moves the fleet elsewhere: whoever imports it goes on with the next token of each device. --json is --form json.
+
+    \b
+      paygo device export -o devices.csv
+      paygo device export --with-keys -o moving.csv
+      paygo device export --form json | jq -r .serial
+    """
+    if with_keys and output in (None, "-"):
+        raise click.UsageError("--with-keys goes with --output FILE, so that keys stand in no terminal and no log")
+    lost: Counter[str] = Counter()
+    lines = 0
+    with open_registry(registry_path) as registry, ExitStack() as stack:
+        draft = None if output in (None, "-") else stack.enter_context(Draft(Path(str(output))))
+        for line, missing in export_list(registry, "json" if as_json else form, with_keys):
+            lost += missing
+            lines += bool(line)
+            if draft is not None:
+                draft.write(line)
+            else:
+                sys.stdout.buffer.write(line)
+        if draft is not None:
+            draft.publish()
+    for what, rows in lost.items():
+        note(f"The list does not tell {what}: {rows} device{'s' * (rows != 1)}; --form json does")
+    if output not in (None, "-"):
+        devices = lines - (0 if as_json or form == "json" else 1)
+        keys = ", with their keys" if with_keys else ""
+        note(f"{devices} device{'s' * (devices != 1)}{keys} in {output}")

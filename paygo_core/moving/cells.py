@@ -72,7 +72,6 @@ _DATE = re.compile(
 )
 _ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[ T]00:00:00(?:\.0+)?)?")
 _DAY_ZERO = date(1899, 12, 30)
-_FORMULA = re.compile(r"'+[=+\-@]")
 
 
 class UnsureCell(WrongCell):
@@ -92,6 +91,7 @@ class Judge:
     repaired: Counter[str] = field(default_factory=Counter)
     first: dict[str, int] = field(default_factory=dict)
     _done: list[str] = field(default_factory=list)
+    _marked: bool = False
 
     def row(self, cells: list[str], line: int) -> Values:
         """The device of a row. Raises WrongCell, its column one of FIELDS or empty."""
@@ -137,6 +137,13 @@ class Judge:
             said.append(masked)
         return said
 
+    def keeps(self, name: str, text: str) -> bool:
+        """Whether a text stays as it is, as a serial, model or version."""
+        try:
+            return (self._serial(text) if name == "serial" else self._text(name, text)) == text
+        except WrongCell:
+            return False
+
     def _unsure(self, kind: str, column: str, cause: str, done: str) -> None:
         if kind not in self.accepted:
             raise UnsureCell(kind, column, cause)
@@ -158,20 +165,20 @@ class Judge:
         return cells
 
     def _tidy(self, name: str, cell: str) -> str:
-        """Without odd spaces, what a spreadsheet puts around text, and what stands for nothing."""
+        """Without odd spaces, what a spreadsheet puts around text, and what stands for nothing.
+
+        What stands behind an apostrophe is text as it is meant: the export puts it there too.
+        """
         text = cell.translate(_ODD).strip()
         if text != cell:
             self._done.append("spaces taken away")
-        if text[:2] == '="' and text.endswith('"') and len(text) > 2:
-            text = text[2:-1].strip()
+        if text[:1] == "'" and len(text) > 1:
             self._done.append("spreadsheet marks taken away")
-        elif len(text) > 1 and text[0] == text[-1] == "'":
-            text = text[1:-1].strip()
-            self._done.append("quotes taken away")
-        if _FORMULA.match(text):
-            text = text[1:]  # as the export writes a text that a spreadsheet would run
-        elif text[:1] == "'":
-            text = text[1:].strip()
+            self._marked = True
+            return text[1:-1] if text[-1] == "'" and len(text) > 2 else text[1:]
+        self._marked = False
+        if text[:2] == '="' and text.endswith('"') and len(text) > 3:
+            text = text[2:-1].strip()
             self._done.append("spreadsheet marks taken away")
         if text.lower() in _EMPTY:
             self._done.append("words for nothing taken away")
@@ -191,6 +198,8 @@ class Judge:
             raise WrongCell("serial", "the serial cannot be used", hint)
         if mask_secrets(text) != text:
             raise WrongCell("serial", "the serial looks like a secret key", "are the cells in the right columns?")
+        if self._marked:
+            return text
         if _DATE.fullmatch(text):
             raise WrongCell(
                 "serial", f"{shown(text)} may be a serial that became a date", "take it from the original list"

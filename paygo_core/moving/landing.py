@@ -159,11 +159,12 @@ class Landing:
             if number > self._last and serial not in fresh:
                 fresh.add(serial)  # this row is how it came in
             else:
-                known[at] = Known(self._differences(row, key_format, values), number > self._before)
+                ours = number > self._before
+                known[at] = Known(self._differences(row, key_format, values, ours), ours)
         return known
 
-    def _differences(self, row: tuple[str, ...], key_format: str, stored: list[Any]) -> tuple[str, ...]:
-        """How a row differs in what its list tells. A count that went on since is none."""
+    def _differences(self, row: tuple[str, ...], key_format: str, stored: list[Any], ours: bool) -> tuple[str, ...]:
+        """How a row differs in what its list tells. That a known device's count went on since is no difference."""
         if key_format == NO_KEY:
             return ("no key",)
         differs = []
@@ -171,7 +172,8 @@ class Landing:
             if name == "key":
                 same = bytes.fromhex(given) == self._keys.unseal(row[self._serial], key_format, held)
             elif name == "count":
-                same = int(given or _DEFAULTS[name]) <= held
+                number = int(given or _DEFAULTS[name])
+                same = number == held or (number < held and not ours)
             elif name in _NUMBERS:
                 same = int(given or _DEFAULTS[name]) == held
             else:
@@ -187,8 +189,9 @@ class Landing:
         now = utc_now()
         statement = text(
             "INSERT INTO notes (device_id, kind, text, noted_by, noted_at)"
-            " SELECT id, 'note', :text, :noted_by, :noted_at FROM devices WHERE serial = :serial"
-            " AND NOT EXISTS (SELECT 1 FROM notes AS n WHERE n.device_id = devices.id AND n.text = :text)"
+            " SELECT id, 'note', CAST(:text AS VARCHAR), :noted_by, :noted_at FROM devices WHERE serial = :serial"
+            " AND NOT EXISTS (SELECT 1 FROM notes AS n"
+            " WHERE n.device_id = devices.id AND n.text = CAST(:text AS VARCHAR))"
         )
         at = f"{now:%Y-%m-%d %H:%M:%S.%f}" if self._sqlite else now
         values = [{"serial": who, "text": what, "noted_by": noted_by, "noted_at": at} for who, what in said]

@@ -11,9 +11,14 @@ from paygo_core.moving.text import CsvText, raw_bytes
 from paygo_core.moving.words import TITLES
 
 
-def safe_text(cell: str) -> str:
-    """A text that a spreadsheet would take for a formula, behind an apostrophe, which the import takes away again."""
-    return "'" + cell if cell.lstrip("'")[:1] in ("=", "+", "-", "@") else cell
+def marked(text: str) -> str:
+    """A text that a spreadsheet or an import would change, behind an apostrophe, which the import takes away again."""
+    return f"'{text}'" if text.endswith(("'", " ")) else f"'{text}"
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run the text."""
+    return text[:1] in ("=", "+", "-", "@")
 
 
 def csv_cells(delimiter: str, *cells: str) -> str:
@@ -40,5 +45,6 @@ def row_line(source: Source, problem: RowProblem, raw: str) -> bytes:
     rows = [*whole.rows(raw + "\n", 1, source.columns.width, last=True)]
     is_row = len(rows) == 1 and rows[0].bad is None
     kept = raw_bytes(raw) if is_row else b'"' + raw_bytes(raw).replace(b'"', b'""') + b'"'
-    start = csv_cells(delimiter, str(problem.line), safe_text(problem.reason))
+    reason = marked(problem.reason) if is_formula(problem.reason) else problem.reason
+    start = csv_cells(delimiter, str(problem.line), reason)
     return start.encode("utf-8", "replace") + delimiter.encode("utf-8") + kept + b"\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
@@ -50,7 +51,7 @@ def _check(path: str) -> None:
                     with archive.open(member) as part:
                         if b"<!DOCTYPE" in part.read(4096).upper():
                             raise PaygoError(f"{path} has a document type in it, as no workbook has", "save it anew")
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         hint = error.strerror if isinstance(error, OSError) and error.strerror else "save the list as XLSX or CSV"
         raise PaygoError(what, hint) from None
 

@@ -354,6 +354,17 @@ class Registry:
             lock_registry(session)
             yield session.connection(), self._keys(session)
 
+    def moving_out(self, with_keys: bool) -> Iterator[tuple[DeviceRow, bytes | None]]:
+        """For `paygo_core.moving`: all rows by serial, with the keys of those that have one if they are asked for."""
+        for page in self._pages():
+            keys = None
+            if with_keys:
+                with self._transaction() as session:
+                    keys = self._keys(session)
+            for row in page:
+                told = keys is not None and row.key_format != NO_KEY
+                yield row, keys.unseal(row.serial, row.key_format, row.key_blob) if keys and told else None
+
     def make(
         self,
         number: int,
