@@ -104,6 +104,7 @@ def budgets(results: Results) -> list[Budget]:
     memory = results.info("test_token_batch", "megabytes")
     table.append(Budget("paygo token batch, 1 000 000 devices, memory", memory, 300, True, "MB"))
     table += registry_budgets(results)
+    table += moving_budgets(results)
     faster = results.ratio("test_vedirect_of_pypi", "test_vedirect_of_ours")
     table.append(Budget("VE.Direct to typed values, faster per byte than vedirect", faster, 4))
     return table
@@ -118,6 +119,19 @@ def registry_budgets(results: Results) -> list[Budget]:
         Budget("one durable token, of a bare write and fsync", one / bare if one and bare else None, 4, True),
         Budget("a token of a batch, faster than one", one * tokens / batch if one and tokens and batch else None, 100),
         Budget("open and issue, 1 000 000 devices of 1 000", many / few if many and few else None, 1.2, True),
+    ]
+
+
+def moving_budgets(results: Results) -> list[Budget]:
+    """The rows of fleets that move house."""
+    plain, encrypted = (
+        results.ratio(f"test_import_the_list[{how}]", "test_read_the_list") for how in ("plain", "encrypted")
+    )
+    memory = results.info("test_import_the_list[plain]", "megabytes")
+    return [
+        Budget("import of 1 000 000 devices, of reading the CSV", plain, 10, True),
+        Budget("import of 1 000 000 devices, memory", memory, 300, True, "MB"),
+        Budget("the same under a passphrase, of reading the CSV", encrypted, 20, True),
     ]
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -124,9 +125,10 @@ def import_(
             note(f"paygo: {problem}")
 
     with _progress(source.size) as progress, ExitStack() as stack:
-        registry = None
-        if not dry_run or "://" in registry_path or Path(registry_path).exists():
-            registry = stack.enter_context(open_registry(registry_path, create=not dry_run))
+        place = registry_path
+        if dry_run and "://" not in place and not Path(place).exists():
+            place = str(Path(stack.enter_context(TemporaryDirectory()), "paygo.db"))  # as a new one would take it
+        registry = stack.enter_context(open_registry(place, create=True))
         report = import_list(
             registry,
             source,
@@ -159,6 +161,7 @@ def _tell(report: Report, source: Source, dry_run: bool, as_json: bool) -> None:
                 "shared_keys": report.shared,
                 "columns": source.columns.facts(),
                 "file": source.facts(),
+                "lines_above": source.first - 1,
                 "quarantine": quarantine,
                 "dry_run": dry_run,
             }
@@ -166,7 +169,7 @@ def _tell(report: Report, source: Source, dry_run: bool, as_json: bool) -> None:
     else:
         counts = f"{report.added} added, {report.unchanged} already there, {report.refused} refused"
         counts += f", {report.repeated} repeated" if report.repeated else ""
-        counts += f", {report.notes} notes" if report.notes else ""
+        counts += f", {report.notes} note{'s' * (report.notes != 1)}" if report.notes else ""
         click.echo(counts + (" (dry run: nothing was written)" if dry_run else ""))
         for what, rows in sorted(report.repaired.items()):
             click.echo(f"  {what}: {rows} row{'s' * (rows != 1)}, first on line {report.first[what]}")

@@ -215,6 +215,8 @@ class Judge:
 
     def _text(self, name: str, cell: str) -> str:
         text = self._tidy(name, cell)
+        if isinstance(cell, DateCell):
+            self._done.append("dates kept as texts")
         if not text.isprintable():
             raise WrongCell(name, "the text has control characters", "write it as plain text")
         if len(text) > 200:
@@ -288,6 +290,8 @@ class Judge:
             if derived is not None and missing < 9 and math.floor(derived / 10**missing + 0.5) == digits:
                 self._done.append("starting codes that lost digits taken from the key")
                 return derived
+            if missing:
+                raise WrongCell(name, f"{shown(text)} has lost digits", "take the number from the original list")
         raise _no_number(name, text, low, high)
 
     def _parted(self, name: str, text: str, low: int, high: int, _derived: int | None) -> int | None:
@@ -382,22 +386,21 @@ def _derived(key: str) -> int:
 
 
 def _proved(key: str, code: int) -> str | None:
-    """The one key with 32 digits from which the starting code follows, where one digit was lost or mistaken.
+    """The key with 32 digits from which the starting code follows, where one digit was lost or mistaken.
 
     Some 500 candidates, each right by chance once in a thousand million.
     """
     key = key.translate(_LOOKALIKE)
     if re.fullmatch("[0-9A-Fa-f]{31}", key):
-        tried = {key[:at] + digit + key[at:] for at in range(32) for digit in "0123456789abcdef"}
+        tried = [key[:at] + digit + key[at:] for at in range(32) for digit in "0123456789abcdef"]
     elif re.fullmatch("[0-9A-Za-z]{32}", key) and len(wrong := re.findall("[^0-9A-Fa-f]", key)) <= 1:
-        tried = {key.replace(wrong[0], digit) for digit in "0123456789abcdef"} if wrong else {key}
+        tried = [key.replace(wrong[0], digit) for digit in "0123456789abcdef"] if wrong else [key]
     else:
         return None
     try:
-        found = [one for one in tried if _derived(one) == code]
+        return next((one for one in tried if _derived(one) == code), None)
     except PaygoError:
         return None
-    return found[0] if len(found) == 1 else None
 
 
 def _no_key(key: str) -> WrongCell:

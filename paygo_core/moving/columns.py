@@ -14,6 +14,7 @@ from paygo_core.csv_rows import shown_name
 from paygo_core.draft import Draft
 from paygo_core.errors import PaygoError
 from paygo_core.moving.words import FIELDS, TITLES, field_of, folded, is_history
+from paygo_core.redact import mask_secrets
 from paygo_core.toml import TOMLDecodeError, loads
 
 HIGHEST_HEADER = 30
@@ -48,7 +49,7 @@ class Columns:
         """The names of the columns that nothing is taken from."""
         taken = {*self.places.values(), *self.notes}
         return [
-            shown_name(cell.strip())
+            _shown(cell)
             for at, cell in enumerate(self.header)
             if at not in taken and cell.strip() and folded(cell) not in _OURS
         ]
@@ -81,6 +82,7 @@ class Columns:
         parts = [f"{name.replace('_', ' ')} from {_said(value)}" for name, value in facts.items()]
         parts += [f"notes from {', '.join(map(_said, notes))}"] if notes else []
         parts += [f"not used: {', '.join(self.unused[:9])}"] if self.unused else []
+        parts += [f"the first {self.skipped} lines passed over"] if self.skipped > 1 else []
         return "; ".join(parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -99,7 +101,15 @@ class Columns:
 
 
 def _said(value: str | int) -> str:
-    return f"column {value}" if isinstance(value, int) else shown_name(value)
+    return f"column {value}" if isinstance(value, int) else _shown(value)
+
+
+def _shown(name: str) -> str:
+    """A column's name, unless it may be data."""
+    name = " ".join(name.split())
+    if len(name) <= 40 and name.isprintable() and not re.search("[0-9]{4}", name) and mask_secrets(name) == name:
+        return repr(name)
+    return shown_name(name)
 
 
 def _toml(value: str | int) -> str:
@@ -192,13 +202,13 @@ def _from_header(file: str, header: Sequence[str], at: int) -> Columns:
 
 def _from_content(file: str, rows: Sequence[Sequence[str]]) -> Columns:
     """A list without a header is taken only in the order of the public template."""
-    for at, cells in enumerate(rows):
+    for cells in rows:
         if (
             len(cells) in (len(FIELDS), len(FIELDS) - 1)
             and _like_key(cells[2])
             and re.match(r"[0-9]", cells[1].strip())
         ):
-            return Columns(dict(zip(FIELDS[: len(cells)], range(len(cells)), strict=True)), {}, (), at, len(cells))
+            return Columns(dict(zip(FIELDS[: len(cells)], range(len(cells)), strict=True)), {}, (), 0, len(cells))
     raise PaygoError(
         f"{file}, line 1: no header of a device list in the first {HIGHEST_HEADER} lines",
         "missing Serial Number, Key; a list without a header needs --mapping with the columns' numbers",
@@ -218,11 +228,11 @@ def _from_mapping(file: str, rows: Sequence[Sequence[str]], saved: Saved) -> Col
         else:
             raise PaygoError(
                 f"{file}: the mapping's columns are not all in one of its first {HIGHEST_HEADER} lines",
-                f"they are {', '.join(shown_name(name) for name in names[:9])}",
+                f"they are {', '.join(_shown(name) for name in names[:9])}",
             )
     else:
         key = saved["key"] - 1
-        skipped = next((at for at, row in enumerate(rows) if len(row) > key and _like_key(row[key])), 0)
+        skipped = next((at for at, row in enumerate(rows) if len(row) > key and re.search("[0-9]", row[key])), 0)
 
     def place(one: str | int) -> int:
         if isinstance(one, int):
@@ -231,7 +241,7 @@ def _from_mapping(file: str, rows: Sequence[Sequence[str]], saved: Saved) -> Col
         near = exact or [at for at, cell in enumerate(header) if folded(cell) == folded(one)]
         if len(near) != 1:
             raise PaygoError(
-                f"{file}, line {skipped}: {len(near)} columns are called {shown_name(one)}",
+                f"{file}, line {skipped}: {len(near)} columns are called {_shown(one)}",
                 "give the column's number instead of its name",
             )
         return near[0]

@@ -14,7 +14,7 @@ from paygo_core.csv_rows import WrongCell, csv_line, shown_serial
 from paygo_core.errors import PaygoError
 from paygo_core.moving.cells import Judge, UnsureCell, group_order, plain_rows, template_order
 from paygo_core.moving.columns import HIGHEST_HEADER, Columns, Saved, find_columns, header_score
-from paygo_core.moving.text import DELIMITERS, CsvText, Row, find_encoding
+from paygo_core.moving.text import DELIMITERS, CsvText, Row, check_regular, find_encoding
 from paygo_core.moving.xlsx import Workbook, is_workbook
 from paygo_core.redact import mask_secrets
 
@@ -209,6 +209,7 @@ def open_source(
     saved: a mapping instead of a guess. Raises PaygoError when the file cannot be read, or is not certainly a list.
     """
     file = os.fspath(path)
+    check_regular(file)
     if is_workbook(file):
         book = Workbook(file, sheet)
         head = book.choose(saved)

@@ -6,6 +6,7 @@ import codecs
 import csv
 import os
 import re
+import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,17 @@ class Row:
 def raw_bytes(text: str) -> bytes:
     """What stood in the file, as UTF-8; bytes that could not be read are as they were."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def check_regular(path: str) -> None:
+    """Raises PaygoError for what cannot be read twice, or has no end, such as a pipe or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        raise PaygoError(f"{path}: {why}", "name a device list, a CSV or XLSX file") from None
+    if not stat.S_ISREG(mode):
+        raise PaygoError(f"{path} is no regular file", "save the list first: it is read more than once")
 
 
 def find_encoding(path: str) -> str:
@@ -182,7 +194,7 @@ class CsvText:
         apart = raw.split(self.delimiter)
         if not any(cell.lstrip().startswith('"') for cell in apart):
             return Row(line, raw, apart), 1  # a quote within a cell is an inch
-        joined = raw
+        joined, open_quote = raw, raw.count('"') % 2 == 1
         for more in range(1, MOST_LINES):
             if at + more >= len(lines):
                 if last:
@@ -191,7 +203,8 @@ class CsvText:
             joined += "\n" + lines[at + more]
             if len(joined) > LONGEST_LINE:
                 break
-            if self._whole.fullmatch(joined):
+            open_quote ^= lines[at + more].count('"') % 2 == 1
+            if not open_quote and self._whole.fullmatch(joined):
                 cells = self._cells(joined)
                 if width and len(cells) != width:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from functools import lru_cache
 
 FIELDS = ("serial", "starting_code", "key", "count", "time_divider", "restricted", "model", "version", "test_code")
 """What a device list tells of a device, in the order of the public template."""
@@ -92,12 +93,13 @@ def folded(name: str) -> str:
     return "".join(letter for letter in text if letter.isalnum() and letter.isascii())
 
 
+@lru_cache(maxsize=4096)
 def field_of(name: str) -> str | None:
     """Which field a column's name means; slips of the pen are forgiven."""
     word = folded(name)
     if word in _FIELD_OF:
         return _FIELD_OF[word]
-    if len(word) < 6:
+    if not 6 <= len(word) <= 40 or not word.isalpha():
         return None
     close = difflib.get_close_matches(word, _FIELD_OF, n=1, cutoff=_CLOSE_ENOUGH)
     return _FIELD_OF[close[0]] if close else None
