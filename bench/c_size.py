@@ -112,7 +112,7 @@ PARTS = [
     Part("of it a slot", [], [], ["paygo_slot"], []),
     Part(
         "the whole unit (`firmware.h`)",
-        [*_TOKENS, *_sources(CORE, "unit"), *sorted(FIRMWARE.glob("*.c"))],
+        [*_TOKENS, *_sources(CORE, "unit", "slots"), *sorted(FIRMWARE.glob("*.c"))],
         ["paygo_firmware_boot", "paygo_firmware_step"],
         ["paygo_firmware", "paygo_inputs", "paygo_outputs"],
         ["paygo_firmware_boot", "paygo_firmware_step"],

@@ -53,6 +53,7 @@ typedef struct {
     bool output;
     bool charge;
     bool busy;
+    bool walking;
     paygo_colour light;
     paygo_colour blinking;
     uint8_t blinks;
@@ -93,7 +94,7 @@ ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "firmware_sim._native",
     READ_FROM_IMAGE,
-    sources=[*core["SOURCES"], *(str(path) for path in sorted(CSRC.glob("*.c")))],
+    sources=[*core["SOURCES"], str(core["CSRC"] / "slots.c"), *(str(path) for path in sorted(CSRC.glob("*.c")))],
     include_dirs=[str(core["CSRC"]), str(CSRC)],
     depends=[str(path) for room in (core["CSRC"], CSRC) for path in sorted(room.glob("*.h"))],
     extra_compile_args=["-std=c99", "-O2"],

@@ -151,7 +151,7 @@ class SimulatedUnit:
                 return
             inputs.world_ms = inputs.wire_ms = 0
             inputs.key = b"\0"
-            if not outputs.busy and (not self._rx or outputs.rx_taken == 0):
+            if not outputs.busy and not outputs.walking and (not self._rx or outputs.rx_taken == 0):
                 break
         due = outputs.wire_due_ms
         self.wire_due_ms = None if due == 0xFFFFFFFF else int(due)

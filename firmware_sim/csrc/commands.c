@@ -552,6 +552,19 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
     paygo_text_end(text, firmware->console.checked);
 }
 
+bool paygo_is_entry(const char *line)
+{
+    const char *name = PAYGO_IN_FLASH("TOKEN;");
+    while (paygo_flash_char(name) != '\0') {
+        if (*line != paygo_flash_char(name)) {
+            return false;
+        }
+        line++;
+        name++;
+    }
+    return true;
+}
+
 /* A query: its name, and nothing or one empty field behind it (H1). */
 static bool is_query(const char *name, char *fields[], uint8_t count)
 {

@@ -10,6 +10,9 @@
  */
 void paygo_command(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs);
 
+/* Whether a line is an entry, which waits while another one is judged. It is not cut up. */
+bool paygo_is_entry(const char *line);
+
 /* The whole line of firmware->reply, to `text`, which keeps the piece of it that is due. */
 void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text);
 

@@ -197,13 +197,62 @@ static bool enter_test(paygo_firmware *firmware)
     return true;
 }
 
-/* Whether an entry has changed something that has to be stored before it is answered (H12). */
-static bool enter_token(paygo_firmware *firmware, const char *digits, size_t length)
+/* What is answered to the command whose effect is stored now, or could not be stored. */
+static paygo_reply reply_after(paygo_after after)
 {
-    paygo_answer *answer = &firmware->answer;
-    *answer = paygo_unit_enter(&firmware->next.unit, &firmware->factory.config, firmware->live.unit.clock, digits, length);
-    return answer->verdict.type != PAYGO_ALREADY_USED && answer->verdict.reason != PAYGO_REASON_WAITING &&
-           answer->verdict.reason != PAYGO_REASON_LENGTH && answer->verdict.reason != PAYGO_REASON_DIGITS;
+    switch (after) {
+    case PAYGO_AFTER_SETUP:
+        return PAYGO_REPLY_SETUP;
+    case PAYGO_AFTER_CONSOLE_ENTRY:
+        return PAYGO_REPLY_TOKEN;
+    case PAYGO_AFTER_LOAD:
+        return PAYGO_REPLY_LOAD;
+    case PAYGO_AFTER_ACKNOWLEDGE:
+        return PAYGO_REPLY_ACKNOWLEDGE;
+    case PAYGO_AFTER_KEYPAD_ENTRY:
+    case PAYGO_AFTER_NOTHING:
+    default:
+        return PAYGO_REPLY_NONE;
+    }
+}
+
+/* Nothing is being stored or said: the next command, entry, event or clock may come. */
+static bool is_free(const paygo_firmware *firmware)
+{
+    return !firmware->saving && firmware->reply == PAYGO_REPLY_NONE;
+}
+
+/* Whether a verdict has changed something that has to be stored before it is answered (H12). */
+static bool changes(const paygo_verdict *verdict)
+{
+    return verdict->type != PAYGO_ALREADY_USED && verdict->reason != PAYGO_REASON_WAITING &&
+           verdict->reason != PAYGO_REASON_LENGTH && verdict->reason != PAYGO_REASON_DIGITS;
+}
+
+/* Walks a part of the entry that is being judged. Once it is judged, and nothing else is under way, it is applied. */
+static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
+{
+    const paygo_after from = firmware->judged_for;
+    if (!firmware->judging) {
+        if (firmware->storage == PAYGO_STORAGE_READY) {
+            (void)paygo_slots_run(&firmware->slots, &firmware->factory.config, &firmware->live.unit.window,
+                                  PAYGO_WALK_STEPS);
+        }
+        return;
+    }
+    if (!paygo_unit_run(&firmware->entry, PAYGO_WALK_STEPS) || !is_free(firmware)) {
+        return;
+    }
+    firmware->judging = false;
+    firmware->next = firmware->live;
+    firmware->answer = paygo_unit_finish(&firmware->entry, &firmware->next.unit);
+    paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
+    if (changes(&firmware->answer.verdict)) {
+        paygo_firmware_save(firmware, from);
+        return;
+    }
+    blink_answer(firmware, outputs);
+    firmware->reply = reply_after(from);
 }
 
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
@@ -215,8 +264,16 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
         blink_answer(firmware, outputs);
         return true;
     }
+    if (!is_test_code(firmware, digits, length)) {
+        paygo_unit_begin(&firmware->entry, &firmware->live.unit, &firmware->factory.config, firmware->live.unit.clock,
+                         digits, length);
+        paygo_slots_resume(&firmware->slots, &firmware->entry.decoder);
+        firmware->judging = true;
+        firmware->judged_for = after;
+        return false;
+    }
     firmware->next = firmware->live;
-    if (!(is_test_code(firmware, digits, length) ? enter_test(firmware) : enter_token(firmware, digits, length))) {
+    if (!enter_test(firmware)) {
         blink_answer(firmware, outputs);
         return true;
     }
@@ -246,25 +303,6 @@ static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint32_t wire
     paygo_gauge_update(&firmware->gauge, measured->battery_mv, measured->battery_ma, world_ms);
     paygo_light_update(&firmware->light, wire_ms);
     firmware->repeat_ms = wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0;
-}
-
-/* What is answered to the command whose effect is stored now, or could not be stored. */
-static paygo_reply reply_after(paygo_after after)
-{
-    switch (after) {
-    case PAYGO_AFTER_SETUP:
-        return PAYGO_REPLY_SETUP;
-    case PAYGO_AFTER_CONSOLE_ENTRY:
-        return PAYGO_REPLY_TOKEN;
-    case PAYGO_AFTER_LOAD:
-        return PAYGO_REPLY_LOAD;
-    case PAYGO_AFTER_ACKNOWLEDGE:
-        return PAYGO_REPLY_ACKNOWLEDGE;
-    case PAYGO_AFTER_KEYPAD_ENTRY:
-    case PAYGO_AFTER_NOTHING:
-    default:
-        return PAYGO_REPLY_NONE;
-    }
 }
 
 static bool after_entry(paygo_after after)
@@ -463,17 +501,16 @@ static bool save_clock(paygo_firmware *firmware)
     return true;
 }
 
-/* Nothing is being stored or said: the next command, entry, event or clock may come. */
-static bool is_free(const paygo_firmware *firmware)
-{
-    return !firmware->saving && firmware->reply == PAYGO_REPLY_NONE;
-}
-
 /* Takes console bytes until a command is complete. While something is being stored they wait (H3). */
 static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, uint32_t wire_ms, paygo_outputs *outputs)
 {
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
-    if (!is_free(firmware)) {
+    if (!is_free(firmware) || (firmware->command_waiting && firmware->judging)) {
+        return;
+    }
+    if (firmware->command_waiting) {
+        firmware->command_waiting = false;
+        paygo_command(firmware, &inputs->storage, outputs);
         return;
     }
     if (inputs->rx_length == 0) {
@@ -483,7 +520,9 @@ static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, u
         event = paygo_console_byte(&firmware->console, inputs->rx[outputs->rx_taken]);
         outputs->rx_taken++;
     }
-    if (event == PAYGO_CONSOLE_LINE) {
+    if (event == PAYGO_CONSOLE_LINE && firmware->judging && paygo_is_entry(firmware->console.line)) {
+        firmware->command_waiting = true;
+    } else if (event == PAYGO_CONSOLE_LINE) {
         paygo_command(firmware, &inputs->storage, outputs);
     } else if (event == PAYGO_CONSOLE_BAD) {
         firmware->reply = PAYGO_REPLY_INVALID;
@@ -513,7 +552,7 @@ static void read_keypad(paygo_firmware *firmware, char pressed, uint32_t wire_ms
     default:
         break;
     }
-    if (firmware->entry_waiting && is_free(firmware)) {
+    if (firmware->entry_waiting && is_free(firmware) && !firmware->judging) {
         firmware->entry_waiting = false;
         (void)paygo_firmware_enter(firmware, outputs, firmware->keypad.digits, firmware->keypad.length, PAYGO_AFTER_KEYPAD_ENTRY);
     }
@@ -555,6 +594,9 @@ static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *
 {
     uint32_t due = paygo_console_due_ms(&firmware->console);
     paygo_event event;
+    if (firmware->judging || firmware->command_waiting) {
+        return 0;
+    }
     if (firmware->extended_host && firmware->repeat_ms < due && paygo_firmware_oldest_event(firmware, storage, &event)) {
         due = firmware->repeat_ms;
     }
@@ -637,6 +679,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
     }
     read_keypad(firmware, inputs->key, wire_ms, outputs);
     read_console(firmware, inputs, wire_ms, outputs);
+    judge(firmware, outputs);
     send_event(firmware, &inputs->storage);
 }
 
@@ -661,6 +704,7 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->output = paygo_firmware_output(firmware);
     outputs->charge = !firmware->charge_stop.active;
     outputs->busy = firmware->saving || outputs->tx_length > 0;
+    outputs->walking = firmware->judging || firmware->command_waiting;
     outputs->light = paygo_light_now(&firmware->light);
     outputs->wire_due_ms = wire_due_ms(firmware, &inputs->storage);
     outputs->world_due_ms = world_due_ms(firmware);

@@ -20,6 +20,7 @@
 #include "gauge.h"
 #include "guard.h"
 #include "panel.h"
+#include "slots.h"
 #include "storage.h"
 #include "text.h"
 #include "witness.h"
@@ -27,6 +28,9 @@
 #define PAYGO_FIRMWARE_VERSION "0.1.0"
 #define PAYGO_FIRMWARE_MODEL "PAYGO-SIM"
 #define PAYGO_FIRMWARE_BOARD "legacy"
+
+/* How many counts a step walks at most while it judges an entry, about 20 ms of an AVR at 16 MHz. */
+#define PAYGO_WALK_STEPS 64U
 
 /* A piece of a reply. */
 #define PAYGO_TX_BYTES 48U
@@ -82,6 +86,7 @@ typedef struct {
     bool output;            /* the customer's output */
     bool charge;            /* the switch between panel and battery */
     bool busy;              /* a write or a reply is under way: step again, after a write with write_done */
+    bool walking;           /* an entry is being judged: step again as soon as other things are done; time may pass */
     paygo_colour light;     /* lit now */
     paygo_colour blinking;  /* a pattern that began in this step, or PAYGO_DARK */
     uint8_t blinks;
@@ -136,7 +141,12 @@ typedef struct {
     bool saving;
     bool piece_due;          /* the record's next piece has to be written */
     bool started;            /* this start is stored: only then may the output be on */
-    bool entry_waiting;      /* a keypad entry came while something was being stored */
+    bool entry_waiting;      /* a keypad entry came while something was being stored or judged */
+    bool command_waiting;    /* the console's line holds an entry that came while another was judged */
+    bool judging;            /* an entry is being judged, in slices (H3), */
+    paygo_after judged_for;  /* which came from there */
+    paygo_entry entry;
+    paygo_slots slots;
     bool test_entered;       /* what is being stored is a test activation */
     bool setup_plus;         /* which of the two setups is being answered */
     paygo_answer answer;     /* of the entry that is being stored */
@@ -199,8 +209,8 @@ bool paygo_firmware_output(const paygo_firmware *firmware);
 void paygo_firmware_save(paygo_firmware *firmware, paygo_after after);
 
 /*
- * An entry from the console or the keypad. Returns whether it is answered already; otherwise it is being stored.
- * The answer is in firmware->answer.
+ * An entry from the console or the keypad. Returns whether it is answered already, with firmware->answer; otherwise it is
+ * being judged or stored.
  */
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
                           paygo_after after);

@@ -131,7 +131,7 @@ class EmulatedUnit:
                 raise
             world_ms = wire_ms = 0
             key = ""
-            if not self._rx:
+            if not self._rx and self.wire_due_ms != 0:
                 return
 
     def _take(self, exchange: Exchange) -> None:

@@ -34,7 +34,10 @@ static void taken(uint16_t length)
     }
 }
 
-/* One or more steps: the first with what was waited for, the others until everything is stored, said and taken. */
+/*
+ * One or more steps: the first with what was waited for, the others until everything is stored, said and taken. While an
+ * entry is judged there is one at a time, so that keys, bytes and readings come in between.
+ */
 static void run(void)
 {
     inputs.write_done = false;
@@ -51,7 +54,7 @@ static void run(void)
         }
         inputs.world_ms = inputs.wire_ms = 0;
         inputs.key = '\0';
-    } while (outputs.busy || (outputs.rx_taken > 0 && port_received() > 0));
+    } while (outputs.busy || (!outputs.walking && outputs.rx_taken > 0 && port_received() > 0));
 }
 
 int main(void)

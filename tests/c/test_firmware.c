@@ -93,7 +93,7 @@ static void run(board *unit, uint32_t world_ms, uint32_t wire_ms, const char *se
         unit->inputs.write_done = unit->outputs.write.length > 0;
         if (unit->inputs.write_done) {
             store(unit);
-        } else if (!unit->outputs.busy && (*rest == '\0' || unit->outputs.rx_taken == 0)) {
+        } else if (!unit->outputs.busy && !unit->outputs.walking && (*rest == '\0' || unit->outputs.rx_taken == 0)) {
             break;
         }
     }
@@ -454,6 +454,48 @@ static void a_slow_write_holds_everything_back(void)
     CHECK(strcmp(unit.said, "#TOKEN;VALID;604800\r\n#STATUS;ACTIVE;604799\r\n") == 0);
 }
 
+/* H3, H26: while a long walk goes on, the console answers, the keypad listens and a protection trips. */
+static void everything_goes_on_while_an_entry_is_judged(void)
+{
+    static board unit;
+    uint16_t steps = 0;
+    new_board(&unit);
+    CHECK(strcmp(ask(&unit, "#SETUP+;S;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;30000;1;0;;\n"), "#SETUP+;OK\r\n") == 0);
+    unit.said_length = 0;
+    unit.inputs.rx = "#TOKEN;123456789\n#STATUS;\n#TOKEN;12\n";
+    unit.inputs.rx_length = (uint16_t)strlen(unit.inputs.rx);
+    unit.inputs.battery_mv = 17000;
+    unit.inputs.world_ms = unit.inputs.wire_ms = 10;
+    do {
+        unit.inputs.key = (char)(steps == 5 ? '#' : 0);
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+        hear(&unit);
+        unit.inputs.rx += unit.outputs.rx_taken;
+        unit.inputs.rx_length = (uint16_t)(unit.inputs.rx_length - unit.outputs.rx_taken);
+        unit.inputs.write_done = unit.outputs.write.length > 0; /* of the event that the protection is */
+        if (unit.inputs.write_done) {
+            store(&unit);
+        }
+        steps++;
+        CHECK(steps != 6 || (unit.outputs.blinking == PAYGO_RED && unit.outputs.blinks == 1));
+        CHECK(steps < 110 || !unit.firmware.judging || unit.firmware.overvoltage.active);
+    } while (unit.firmware.judging && steps < 10000);
+    CHECK(steps > 400 && steps < 600); /* 30 064 counts, 64 at a time */
+    CHECK(strncmp(unit.said, "#STATUS;INACTIVE\r\n#ALERT;BATTERY_OVERVOLTAGE;", 45) == 0);
+    CHECK(strstr(unit.said, "#TOKEN;") == NULL);
+    unit.inputs.world_ms = unit.inputs.wire_ms = 0;
+    while (unit.outputs.busy || unit.outputs.walking) {
+        unit.inputs.write_done = unit.outputs.write.length > 0;
+        if (unit.inputs.write_done) {
+            store(&unit);
+        }
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+        hear(&unit);
+    }
+    CHECK(strstr(unit.said, "1;1\r\n#TOKEN;INVALID\r\n#TOKEN;INVALID\r\n") != NULL);
+    CHECK(unit.firmware.live.unit.wrong_entries == 1);
+}
+
 /* H3: time that passes while a reply is said is counted, and the reply is that of one moment. */
 static void a_reply_is_of_one_moment(void)
 {
@@ -640,7 +682,10 @@ static void an_entry_that_waits_stays_as_it_was_typed(void)
     ready_board(&unit);
     unit.inputs.rx = WRONG;
     unit.inputs.rx_length = (uint16_t)strlen(WRONG);
-    paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+    do {
+        paygo_firmware_step(&unit.firmware, &unit.inputs, &unit.outputs);
+        unit.inputs.rx_length = 0;
+    } while (unit.outputs.walking);
     CHECK(unit.outputs.busy);
     write = unit.outputs.write;
     unit.inputs.rx_length = 0;
@@ -954,6 +999,7 @@ int main(void)
     a_torn_write_leaves_the_state_before_it();
     a_slow_write_holds_everything_back();
     a_reply_is_of_one_moment();
+    everything_goes_on_while_an_entry_is_judged();
     stuck_bits_give_nothing();
     storage_that_takes_nothing_ends_in_a_fault();
     no_light_before_the_start_is_stored();

@@ -19,7 +19,7 @@ static void check_outputs(const paygo_outputs *outputs)
 {
     require(outputs->tx_length <= PAYGO_TX_BYTES);
     require((uint32_t)outputs->write.offset + outputs->write.length <= PAYGO_STORAGE_BYTES);
-    require(outputs->busy || (outputs->tx_length == 0 && outputs->write.length == 0));
+    require(outputs->busy || outputs->walking || (outputs->tx_length == 0 && outputs->write.length == 0));
 }
 
 /* A reply is one whole line, no NUL and never the key; and in pieces it is the same. */
@@ -56,7 +56,7 @@ static void finish(board *unit, paygo_inputs *inputs)
     inputs->wire_ms = 0;
     inputs->world_ms = 0;
     inputs->key = 0;
-    while (unit->firmware.saving || unit->firmware.reply != PAYGO_REPLY_NONE) {
+    while (unit->firmware.saving || unit->firmware.judging || unit->firmware.reply != PAYGO_REPLY_NONE) {
         const paygo_write write = unit->outputs.write;
         memcpy(unit->image + write.offset, write.bytes, write.length);
         inputs->write_done = write.length > 0;
@@ -84,7 +84,8 @@ static void command(board *unit, const char *line, size_t length, paygo_inputs *
     unit->firmware.console.line[length] = '\0';
     memset(&unit->outputs, 0, sizeof unit->outputs);
     paygo_command(&unit->firmware, &inputs->storage, &unit->outputs);
-    require(unit->firmware.saving == (unit->firmware.reply == PAYGO_REPLY_NONE));
+    require((unit->firmware.saving || unit->firmware.judging) == (unit->firmware.reply == PAYGO_REPLY_NONE));
+    require(unit->firmware.judging == (paygo_is_entry(line) && unit->firmware.judging));
     if (!unit->firmware.saving) {
         require(unit->firmware.storage == before);
         finish(unit, inputs);

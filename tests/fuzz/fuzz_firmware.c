@@ -38,7 +38,7 @@ static void run(paygo_firmware *firmware, paygo_inputs *inputs, uint8_t op)
         inputs->world_ms = op == 249 ? 10000 : 0;
         inputs->wire_ms = inputs->world_ms;
         inputs->key = 0;
-    } while (outputs.busy);
+    } while (outputs.busy || outputs.walking);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
