@@ -29,7 +29,7 @@ test-alerts: $(VENV)/.test
 	PAYGO_ALERTS=10000 $(BIN)/pytest -n 2 tests/bridge/test_alert_line.py
 
 # The firmware as machine code for each chip that has a port, with its sizes. The AVR's name may be changed.
-AVR_MCU ?= atmega1284p
+AVR_MCU ?= atmega328p
 export PAYGO_AVR_MCU := $(AVR_MCU)
 MCU_CACHE := XDG_CACHE_HOME=$(CURDIR)/build
 

@@ -22,8 +22,8 @@ CORE = FIRMWARE.parent / "paygo_core" / "csrc"
 PORTS = FIRMWARE / "ports"
 HOST = Path(__file__).with_name("simavr_host.c")
 
-AVR_MCU = os.environ.get("PAYGO_AVR_MCU", "atmega1284p")
-"""Until the firmware fits an ATmega328P; the chip has the same registers."""
+AVR_MCU = os.environ.get("PAYGO_AVR_MCU", "atmega328p")
+"""Of the simulator too; an atmega1284p has the same registers and more memory."""
 
 AVR_RAM = {"atmega328p": 2048, "atmega1284p": 16_384}
 AVR_STACK = 672
@@ -60,7 +60,7 @@ def _avr(name: str, *options: str, rig: bool) -> Port:
     return Port(
         name,
         "avr-gcc",
-        (f"-mmcu={AVR_MCU}", *options),
+        (f"-mmcu={AVR_MCU}", "-mrelax", "-mcall-prologues", "-fshort-enums", *options),
         (f"-Wl,--defsym=__DATA_REGION_LENGTH__={room}",),
         (*([PORTS / "rig.c"] if rig else []), PORTS / "atmega328p" / "hal.c"),
         {"avr-gcc": "gcc-avr avr-libc"},
