@@ -11,8 +11,8 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test test-mcu test-crashes test-alerts firmware check bench fuzz coverage mutants kit-mutants lint typecheck c-warnings c-cross \
-  c-arm64 c-sanitize c-size chip-budgets api clean
+.PHONY: demo test test-mcu test-crashes test-alerts gateway-budget firmware check bench fuzz coverage mutants kit-mutants \
+  lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size chip-budgets api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -27,6 +27,11 @@ test-crashes: $(VENV)/.test
 # 10 000 alerts over a line that loses one line in ten, with restarts of both ends: each becomes exactly one action.
 test-alerts: $(VENV)/.test
 	PAYGO_ALERTS=10000 $(BIN)/pytest -n 2 tests/bridge/test_alert_line.py
+
+# 256 simulated units, a reading a second each, through one gateway to SQLite and MQTT: CPU, memory, nothing lost.
+GATEWAY_SECONDS ?= 600
+gateway-budget: $(VENV)/.test
+	$(BIN)/python bench/gateway_budget.py $(GATEWAY_SECONDS)
 
 # The firmware as machine code for each chip that has a port, with its sizes. The AVR's name may be changed.
 AVR_MCU ?= atmega328p

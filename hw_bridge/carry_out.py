@@ -101,6 +101,8 @@ def _moved(before: Before, after: Before) -> bool:
 
 def _enter(journal: CommandJournal, command: Command, unit: Unit, heard: Heard) -> Command:
     assert command.token is not None
+    if not hasattr(unit, "enter"):
+        return journal.refuse(command.id, "this kind of unit takes no tokens")
     now = _look(unit)
     before = command.before or now
     sure = _tells_used_tokens(unit)

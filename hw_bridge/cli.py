@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import click
 
 from hw_bridge.cli_alerts import alerts
 from hw_bridge.cli_commands import commands, disable, enable, enter
+from hw_bridge.cli_gateway import gateway
 from hw_bridge.cli_port import Connect, credit, port_options
 from hw_bridge.cli_provision import provision
 from hw_bridge.cli_reconcile import reconcile
@@ -105,7 +109,7 @@ def telemetry(connect: Connect, as_json: bool) -> None:
 @registry_options
 @output_options
 def watch(connect: Connect, interval: float, count: int | None, registry_path: str, as_json: bool) -> None:
-    """Print readings and alerts as they come. Not for an un-extended HDK.
+    """Show readings and alerts as they come: a table on a terminal, else a line each. Not for an un-extended HDK.
 
     Every alert is stored as an action in the registry's file before the unit is told that it may forget it.
 
@@ -114,20 +118,31 @@ def watch(connect: Connect, interval: float, count: int | None, registry_path: s
       paygo bridge watch /dev/ttyUSB0 --json --count 1
     """
     from hw_bridge.actions import ActionStore
+    from hw_bridge.live_table import LiveUnit
 
-    with connect() as driver, ActionStore.open(registry_path) as store:
+    with ExitStack() as owner:
+        driver = owner.enter_context(connect())
+        store = owner.enter_context(ActionStore.open(registry_path))
         require(driver, "telemetry")
+        table = None
+        if sys.stdout.isatty() and not as_json:
+            table = owner.enter_context(LiveUnit(connect.args[0]))  # type: ignore[attr-defined]
         for taken in itertools.count(1):
             due = time.monotonic() + interval
             reading = driver.telemetry()
-            emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading))
+            if table is not None:
+                table.show(reading)
+            else:
+                emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading))
             last = taken == count
-            _take_alerts(driver, store, reading.serial, 0.0 if last else due, as_json)
+            say = click.echo if table is None else table.say
+            _take_alerts(driver, store, reading.serial, 0.0 if last else due, None if as_json else say)
             if last:
                 return
 
 
-def _take_alerts(driver: Any, store: ActionStore, serial: str, until: float, as_json: bool) -> None:
+def _take_alerts(driver: Any, store: ActionStore, serial: str, until: float, say: Callable[[str], None] | None) -> None:
+    """Stores and acknowledges alerts as they come. say: None for JSON on standard output."""
     while True:
         left = max(0.0, until - time.monotonic())
         if "poll" not in capabilities(driver):
@@ -136,7 +151,7 @@ def _take_alerts(driver: Any, store: ActionStore, serial: str, until: float, as_
         for alert in driver.poll(left):
             try:
                 action = store.record(serial, alert)
-                _show_alert(action, alert, serial, as_json)
+                _show_alert(action, alert, serial, say)
                 driver.acknowledge(alert)
             except DeviceError as problem:
                 note(f"paygo: {problem.cause} ({problem.hint})")
@@ -144,14 +159,14 @@ def _take_alerts(driver: Any, store: ActionStore, serial: str, until: float, as_
             return
 
 
-def _show_alert(action: Action | None, alert: Alert, serial: str, as_json: bool) -> None:
-    if as_json:
+def _show_alert(action: Action | None, alert: Alert, serial: str, say: Callable[[str], None] | None) -> None:
+    if say is None:
         emit({"kind": "alert", "serial": serial, **asdict(alert), "action": asdict(action) if action else None})
         return
     change = "raised" if alert.raised else "cleared"
     value = f" {alert.value} {alert.unit}" if alert.unit != "1" else ""
     became = f"action {action.id} is {action.state}" if action else "known already"
-    click.echo(f"{serial} alert {alert.code} {change}{value}: {became}")
+    say(f"{serial} alert {alert.code} {change}{value}: {became}")
 
 
 def _reading_line(reading: Telemetry) -> str:
@@ -164,7 +179,7 @@ def _reading_line(reading: Telemetry) -> str:
     return f"{reading.serial} " + ", ".join(shown)
 
 
-for command in (alerts, enter, enable, disable, commands, replay, scan):
+for command in (alerts, commands, disable, enable, enter, gateway, replay, scan):
     bridge.add_command(command)
 
 for command in (provision, reconcile):

@@ -66,7 +66,7 @@ def list_actions(show_all: bool, registry_path: str, as_json: bool) -> None:
 
 
 def _line(action: Action) -> str:
-    value = f" {action.value} {action.unit}" if action.unit != "1" else ""
+    value = f" {action.value} {action.unit}" if action.unit not in ("1", "none") else ""
     who = ""
     if action.state == "acknowledged":
         who = f" by {action.acknowledged_by}"

@@ -38,10 +38,13 @@ class Store:
         self._writing = writing(engine)
 
     @classmethod
-    def open(cls, path_or_url: str | os.PathLike[str]) -> Self:
-        """The store in a registry's file, which is made with mode 0600 when it is not there."""
+    def open(cls, path_or_url: str | os.PathLike[str], busy_seconds: float = 30.0) -> Self:
+        """The store in a registry's file, which is made with mode 0600 when it is not there.
+
+        busy_seconds: how long a method waits while another program writes.
+        """
         Registry.open(path_or_url).close()
-        store = cls(*open_engine(path_or_url))
+        store = cls(*open_engine(path_or_url, busy_seconds=busy_seconds))
         with store._transaction() as session:
             connection = session.connection()
             Base.metadata.create_all(connection)

@@ -109,6 +109,10 @@ class Transport:
         except _FAILURES:
             raise self._vanished() from None
 
+    def fileno(self) -> int | None:
+        """Its file descriptor, to wait for; None for rfc2217://, whose bytes are not the port's."""
+        return None if self.port.startswith("rfc2217://") else int(self._serial.fileno())
+
     def close(self) -> None:
         """Gives the port back; also one that has vanished, also twice."""
         with contextlib.suppress(*_FAILURES):

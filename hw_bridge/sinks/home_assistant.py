@@ -13,6 +13,8 @@ QUANTITIES: dict[str, tuple[str, str | None, str | None, str | None]] = {
     "panel_voltage": ("Panel voltage", "voltage", "measurement", "V"),
     "panel_current": ("Panel current", "current", "measurement", "A"),
     "panel_power": ("Panel power", "power", "measurement", "W"),
+    "load_voltage": ("Load voltage", "voltage", "measurement", "V"),
+    "load_power": ("Load power", "power", "measurement", "W"),
     "load_current": ("Load current", "current", "measurement", "A"),
     "temperature": ("Temperature", "temperature", "measurement", "°C"),
     "state_of_charge": ("State of charge", "battery", "measurement", "%"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
@@ -23,6 +24,10 @@ try:
     import aiomqtt
 except ImportError:
     raise PaygoError("MQTT needs aiomqtt", "pip install 'paygo-solar[gateway]'") from None
+
+_SILENT = logging.getLogger("paygo.mqtt")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 CONNECT_SECONDS = 10.0
 LONGEST_DELAY = 30.0
@@ -66,6 +71,7 @@ class Mqtt:
             "identifier": f"paygo-{gateway}",
             "timeout": CONNECT_SECONDS,
             "will": aiomqtt.Will(self._gateway, "offline", qos=1, retain=True),
+            "logger": _SILENT,
             "max_inflight_messages": 200,
             "max_concurrent_outgoing_calls": 1000,
         }
@@ -149,11 +155,11 @@ class Mqtt:
         while True:
             try:
                 async with aiomqtt.Client(**self._options) as client:
-                    await client.publish(self._gateway, "online", qos=1, retain=True)
                     if self._home_assistant:
                         await client.subscribe("homeassistant/status", qos=1)
                     if self._on_command is not None:
                         await client.subscribe("paygo/+/cmd/+", qos=1)
+                    await client.publish(self._gateway, "online", qos=1, retain=True)
                     self._client, delay = client, 1.0
                     self._connected.set()
                     async for message in client.messages:

@@ -40,7 +40,7 @@ class Broker:
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            self._process.kill()  # a SIGTERM right after its start is lost
             assert self._process.stderr is not None
             self._process.stderr.close()
             self._process.wait(30)

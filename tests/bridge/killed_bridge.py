@@ -34,8 +34,9 @@ def run(port: str, registry: str, job: dict) -> None:
     countdown = Countdown(job["steps"])
     with dying_journal(countdown).open(registry) as journal, KillingLine(port, countdown) as line:
         unit = HdkDriver(line)
-        serial = unit.identify().serial
-        command = journal.record(job["kind"], serial=serial, token=job["token"], by="test")
+        info = unit.identify()
+        serial = info.serial if info is not None else None
+        command = journal.record(job["kind"], serial=serial, port=port, token=job["token"], by="test")
         carry_out(journal, command.id, unit)
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from hw_bridge.drivers.hdk import HdkDriver
+from hw_bridge.gateway_config import read_config
 from hw_bridge.simulated import simulated_unit
 from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig
@@ -43,3 +44,19 @@ def test_the_sessions_of_the_page_are_true(tmp_path):
             assert done.returncode == 0, (command, done.stderr)
             if printed:
                 assert done.stdout == printed
+
+
+def test_the_configuration_of_the_page_is_one(tmp_path):
+    path = tmp_path / "gateway.toml"
+    path.write_text("".join(re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)))
+    config = read_config(path)
+    assert {options["kind"] for options in config.sinks.values()} == {
+        "sqlite",
+        "jsonl",
+        "mqtt",
+        "metrics",
+        "prometheus",
+    }
+    assert (config.units[0].interval, config.hotplug[0].interval) == (10, 60)
+    assert [unit.payg for unit in config.units] == [False, True]
+    assert config.registry == str(tmp_path / "fleet.db")

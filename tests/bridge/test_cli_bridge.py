@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from fake_hdk import KEY, FakeHdk, PlusUnit, ScriptedUnit, checked, serial_forms
@@ -233,6 +236,29 @@ def test_watch_takes_alerts_between_readings_and_goes_on_when_one_is_unknown(bri
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]
     assert (status, kinds) == (0, ["telemetry", "telemetry", "alert", "telemetry", "alert"])
     assert "does not know the event 9" in err
+
+
+def test_watch_shows_a_table_on_a_terminal(tmp_path):
+    with PlusUnit(TELEMETRY=[ALERT_LINE + TELEMETRY], ACK=[checked("ACK;1;9")]) as unit:
+        terminal, inside = pty.openpty()
+        watch = ["bridge", "watch", unit.port, "--count", "2", "--interval", "0.05"]
+        with subprocess.Popen(
+            [sys.executable, "-c", "from paygo_core.cli import main; main()", *watch],
+            cwd=tmp_path,
+            stdout=inside,
+            stderr=inside,
+            stdin=inside,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "140"},
+        ) as watching:
+            os.close(inside)
+            shown = b""
+            with suppress(OSError):
+                while data := os.read(terminal, 4096):
+                    shown += data
+        os.close(terminal)
+        assert watching.returncode == 0
+    assert b"12.50 V" in shown
+    assert b"action 1 is open" in shown
 
 
 def test_watch_ends_cleanly_at_ctrl_c(tmp_path):

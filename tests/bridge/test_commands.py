@@ -269,17 +269,13 @@ def now_at(port: str):
         return driver.status().seconds_left or 0, driver.telemetry().extra["load_switch"]
 
 
-@pytest.mark.parametrize("kind", ["enter", "disable"])
-def test_a_bridge_killed_at_any_step_leaves_the_state_right(tmp_path, unit, kind):
-    """The same command again, with nothing known but the journal, is one command that happened once."""
-    registry = tmp_path / "paygo.db"
+@contextmanager
+def dying_bridge(port: str, registry: Path):
+    """Gives `carry(steps, kind, token)`: a bridge that dies at that step, 0: never; it tells how it ended."""
     CommandJournal.open(registry).close()
     script = Path(__file__).with_name("killed_bridge.py")
     with subprocess.Popen(
-        [sys.executable, str(script), unit.port, str(registry)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, str(script), port, str(registry)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as bridge:
 
         def carry(steps: int, kind: str, token: str | None) -> int:
@@ -287,21 +283,29 @@ def test_a_bridge_killed_at_any_step_leaves_the_state_right(tmp_path, unit, kind
             bridge.stdin.flush()
             return int(bridge.stdout.readline())
 
-        def finished() -> int:
-            """How many commands are confirmed; no other may be there."""
-            with CommandJournal.open(registry) as journal:
-                states = [command.state for command in journal.commands() if command.kind == kind]
-            assert set(states) <= {"confirmed", "sent", "acknowledged", "recorded"}, states
-            return states.count("confirmed")
+        yield carry
 
-        steps, ended = 0, -signal.SIGKILL
+
+@pytest.mark.parametrize("kind", ["enter", "disable"])
+def test_a_bridge_killed_at_any_step_leaves_the_state_right(tmp_path, unit, kind):
+    """The same command again, with nothing known but the journal, is one command that happened once."""
+    registry = tmp_path / "paygo.db"
+
+    def finished() -> int:
+        """How many commands are confirmed; no other may be there."""
+        with CommandJournal.open(registry) as journal:
+            states = [command.state for command in journal.commands() if command.kind == kind]
+        assert set(states) <= {"confirmed", "sent", "acknowledged", "recorded"}, states
+        return states.count("confirmed")
+
+    steps, ended = 0, -signal.SIGKILL
+    with dying_bridge(unit.port, registry) as carry:
         while ended == -signal.SIGKILL:
             steps += 1
             token = generate_token(CONFIG, 2 * steps, 1).digits if kind == "enter" else None
             credit, _ = now_at(unit.port)
             ended = carry(steps, kind, token)
-            done = finished()
-            if done != steps:  # the command is open, or was not recorded
+            if finished() != steps:  # the command is open, or was not recorded
                 assert carry(0, kind, token) == 0
                 assert finished() == steps, f"killed at step {steps}"
             left, switch = now_at(unit.port)
@@ -311,6 +315,37 @@ def test_a_bridge_killed_at_any_step_leaves_the_state_right(tmp_path, unit, kind
                 assert switch == "OFF"
                 assert carry(0, "enable", None) == 0
     assert steps > 20
+
+
+def test_a_bridge_killed_at_any_step_sends_an_hdk_no_token_twice_by_itself(tmp_path):
+    """An HDK takes some used tokens once more, so a token in doubt is settled by the credit, or held."""
+    registry = tmp_path / "paygo.db"
+    steps, ended, held = 0, -signal.SIGKILL, 0  # at every other step, since each silence takes its time
+    with FakeHdk(CONFIG) as hdk, dying_bridge(hdk.port, registry) as carry:
+        while ended == -signal.SIGKILL:
+            steps += 1
+            token = generate_token(CONFIG, 2 * steps, 1).digits
+            credit, before = hdk.unit.seconds_left, hdk.received.count(b"#TOKEN")
+            ended = carry(2 * steps, "enter", token)
+            with CommandJournal.open(registry) as journal:
+                (command,) = journal.commands()[steps - 1 :] or [None]
+            if command is None or command.open:
+                assert carry(0, "enter", token) == 0
+            with CommandJournal.open(registry) as journal:
+                command = journal.commands()[-1]
+                assert hdk.received.count(b"#TOKEN") <= before + 1, f"killed at step {steps}"
+                if command.open:
+                    held += 1
+                    assert "so it is held" in command.reason
+                    assert hdk.unit.seconds_left == credit
+                    journal.retry(command.id, "test")
+            if command.open:
+                assert carry(0, "enter", token) == 0
+            with CommandJournal.open(registry) as journal:
+                assert [command.state for command in journal.commands()] == ["confirmed"] * steps
+            assert hdk.unit.seconds_left == credit + DAY, f"killed at step {2 * steps}"
+    assert steps > 10
+    assert held > 0
 
 
 @pytest.mark.parametrize(
