@@ -12,7 +12,7 @@ BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
 .PHONY: demo test test-mcu test-crashes test-alerts gateway-budget firmware check bench fuzz coverage mutants kit-mutants \
-  lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size chip-budgets api clean
+  matrix conformance-page lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size chip-budgets api clean
 
 demo: $(VENV)/.run
 	$(BIN)/paygo demo --output demo
@@ -77,6 +77,16 @@ fuzz:
 # Which lines of the C the tests run; in build/coverage/index.html line by line.
 coverage: $(VENV)/.check
 	$(BIN)/python tests/c/coverage.py
+
+# The conformance kit against every unit that can be run here, and the page that tells what came of it. UNITS="pc avr"
+# for some of them. Some minutes: the kit walks to count 1000 on emulated chips.
+matrix: $(VENV)/.test
+	$(MCU_CACHE) $(BIN)/python bench/matrix.py $(UNITS)
+	$(BIN)/python docs/make_conformance.py
+
+# docs/conformance.md, from the catalogue and the last `make matrix`.
+conformance-page: $(VENV)/.test
+	$(BIN)/python docs/make_conformance.py
 
 # Breaks the firmware in one way after the other, in copies, and shows that the conformance kit finds each by the right
 # test. DEFECT=T14 for those of one rule.

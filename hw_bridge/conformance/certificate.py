@@ -62,7 +62,7 @@ def page(run: Run) -> Page:
         ("Firmware", run.firmware or "not told"),
         ("Driver", run.driver),
         ("Kit", run.kit),
-        ("Date", run.started),
+        ("Date", run.started[:16].replace("T", " ") + " UTC"),
         ("Passed", str(run.number("passed"))),
         ("Failed", str(run.number("failed"))),
         ("Not run", str(run.number("not run"))),
@@ -72,11 +72,16 @@ def page(run: Run) -> Page:
     return Page(
         title=f"Conformance of {run.serial}",
         lead="An OpenPAYGO control unit, tested over its cable. A test that was not run says nothing about the unit.",
-        verdict="passed" if run.passed else "failed",
+        verdict=_verdict(run),
         passed=run.passed,
         facts=facts,
         sections=[section for section in _sections(run) if section.rows or section.plot or section.folds],
     )
+
+
+def _verdict(run: Run) -> str:
+    missing = run.number("not run")
+    return ("passed" if run.passed else "failed") + (f", {missing} tests not run" if missing else "")
 
 
 def _sections(run: Run) -> Iterator[Section]:
@@ -112,7 +117,7 @@ def _rows(run: Run, verdict: Verdict) -> list[tuple[str, str, str, str]]:
 
 
 def rules(run: Run) -> list[tuple[str, str, str, str, str]]:
-    """Each rule with its verdict, which is failed as soon as one of its tests is, and its tests."""
+    """Each rule with its tests and its verdict: failed as soon as one of them is, passed in part if one did not run."""
     by_rule: dict[str, list[Result]] = {}
     for result in run.results:
         by_rule.setdefault(result.rule, []).append(result)
@@ -123,6 +128,8 @@ def rules(run: Run) -> list[tuple[str, str, str, str, str]]:
             for verdict in ("passed", "failed", "not run")
         }
         verdict = next((name for name in ("failed", "passed") if ids[name]), "not run")
+        if verdict == "passed" and ids["not run"]:
+            verdict = "passed in part"
         rows.append((rule, verdict, ids["passed"], ids["failed"], ids["not run"]))
     return rows
 

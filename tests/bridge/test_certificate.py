@@ -70,6 +70,13 @@ def test_a_rule_has_failed_as_soon_as_one_of_its_tests_has() -> None:
     ]
 
 
+def test_a_rule_of_which_a_test_was_not_run_has_passed_in_part() -> None:
+    run = a_run()
+    run.results[1] = replace(run.results[1], verdict="not run")
+    assert certificate.rules(run)[0] == ("T12", "passed in part", "W1", "", "W2")
+    assert certificate.page(run).verdict == "passed, 2 tests not run"
+
+
 def test_a_run_of_which_nothing_ran_has_not_passed() -> None:
     run = a_run()
     run.results = [result for result in run.results if result.verdict == "not run"]

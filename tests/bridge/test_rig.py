@@ -15,8 +15,12 @@ from pathlib import Path
 import pytest
 
 from hw_bridge.conformance import rig
+from hw_bridge.conformance.catalogue import load
+from hw_bridge.conformance.hands import Hands, Wire
 from hw_bridge.conformance.results import read
+from hw_bridge.conformance.runner import Counts, Runner
 from hw_bridge.simulated import ControlClient, simulated_unit
+from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, PaygoError
@@ -139,3 +143,31 @@ def test_an_operator_is_asked_to_switch_the_unit(tmp_path: Path) -> None:
     assert "ok   P1" in said, said + heard
     assert asked == 4
     assert process.returncode == 0
+
+
+def test_what_has_to_wait_is_run_only_as_far_as_it_may(tmp_path: Path) -> None:
+    device = Device("1", DeviceConfig.from_hex("bc41ec9530f6dac86b1a29ab82edc5fb", 516959010))
+    slept = []
+    with (
+        simulated_unit(tmp_path) as unit,
+        ControlClient(unit.control) as control,
+        Transport(unit.port) as transport,
+    ):
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            control.advance(seconds)
+
+        hands = Hands(device, transport, Wire(), longest_wait=200, sleep=sleep)
+        hands.driver.provision(device)
+        runner = Runner(hands, Counts(1, 100))
+        waits, days = runner.run([test for test in load() if test.id in ("E1", "L1")][::-1])
+        impatient = Runner(Hands(device, transport, Wire()), Counts(hands.last_count(), 100))
+        (unasked,) = impatient.run([test for test in load() if test.id == "E1"])
+    assert (waits.id, waits.verdict, waits.reason) == ("E1", "passed", "")
+    assert slept == [117, 5]
+    assert (days.verdict, days.reason) == (
+        "not run",
+        "needs 2520 minutes of waiting (--wait), or a clock that can be advanced",
+    )
+    assert unasked.reason == "needs a clock that can be advanced (--control), or time (--wait)"
