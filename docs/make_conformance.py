@@ -83,8 +83,10 @@ The package brings a pytest plugin. Without a port the unit is a simulated one.
 ```python
 import pytest
 
+
 def test_my_thing(paygo_unit):
     assert paygo_unit.enter(paygo_unit.server.add(days=7)).verdict == "accepted"
+
 
 @pytest.mark.paygo_needs("power")
 def test_power(paygo_unit, paygo_server):
