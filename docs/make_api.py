@@ -59,6 +59,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     ),
     "hw_bridge.drivers.hdk": ("HdkDriver",),
     "hw_bridge.drivers.vedirect": ("VeDirectDriver",),
+    "hw_bridge.drivers.testing": ("Line",),
     "hw_bridge.actions": ("ActionStore", "Action"),
     "hw_bridge.simulated": ("simulated_unit", "RunningUnit", "ControlClient"),
     "firmware_sim.unit": ("SimulatedUnit",),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from firmware_sim.protocols import CHARGERS, OURS
+from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
 
@@ -50,10 +50,10 @@ def sim() -> None:
 )
 @click.option(
     "--protocol",
-    type=click.Choice([OURS, *CHARGERS]),
+    type=click.Choice([OURS, *OTHERS]),
     default=OURS,
     show_default=True,
-    help="What the unit speaks: our firmware's console, or the protocol of a charger that knows no tokens.",
+    help="What the unit speaks: our firmware's console, or what another maker's unit does.",
 )
 @click.option("--attached", is_flag=True, help="Stop when standard input ends: for programs that start a unit.")
 @output_options
@@ -88,7 +88,7 @@ def serve(
     if mcu != "pc" and sabotage != "none":
         raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
     if protocol != OURS and (mcu != "pc" or sabotage != "none"):
-        raise PaygoError(f"a {protocol} charger runs other firmware than ours", "leave --mcu and --sabotage out")
+        raise PaygoError(f"a {protocol} unit runs other firmware than ours", "leave --mcu and --sabotage out")
     consoles = [("--link", link), ("--tcp", tcp), ("--rfc2217", rfc2217)]
     named = [option for option, given in consoles if given is not None]
     if len(named) > 1:
@@ -105,7 +105,7 @@ def serve(
         first_boot = 1 + secrets.randbelow(1 << 31)
         unit: Unit
         if protocol != OURS:
-            unit = CHARGERS[protocol](storage, home)
+            unit = OTHERS[protocol](storage, home)
         elif mcu == "pc":
             unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=first_boot)
         else:

@@ -23,8 +23,23 @@ def _vedirect(storage: Storage, home: SolarHome) -> Unit:
     return VeDirectCharger(storage, home)
 
 
+def _keypad(storage: Storage, home: SolarHome) -> Unit:
+    from firmware_sim.keypads import TerminalUnit
+
+    return TerminalUnit(storage, home)
+
+
+def _arduino(storage: Storage, home: SolarHome) -> Unit:
+    from firmware_sim.keypads import ArduinoUnit
+
+    return ArduinoUnit(storage, home)
+
+
 CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever, "vedirect": _vedirect}
 """Solar chargers that know no tokens, each made from its storage and its plant."""
+
+OTHERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {**CHARGERS, "keypad": _keypad, "arduino": _arduino}
+"""Every kind but ours: the chargers, and units with a keypad that run deployed firmware."""
 
 OURS = "hdk+"
 """What our own firmware speaks."""

@@ -21,6 +21,25 @@ QUANTITIES = {
 }
 """What is measured, and in which unit."""
 
+ALERT_CODES = frozenset(
+    (
+        "BATTERY_OVERVOLTAGE",
+        "PANEL_OVERVOLTAGE",
+        "OUTPUT_OVERVOLTAGE",
+        "BATTERY_UNDERVOLTAGE",
+        "BATTERY_DISCONNECTED",
+        "OVERCURRENT",
+        "SHORT_CIRCUIT",
+        "OVERTEMPERATURE",
+        "UNDERTEMPERATURE",
+        "CHARGER_FAULT",
+        "SENSOR_FAULT",
+        "CLOCK_TAMPER",
+        "STORAGE_FAULT",
+    )
+)
+"""What units of every kind raise alerts about."""
+
 
 @dataclass(frozen=True)
 class Telemetry:

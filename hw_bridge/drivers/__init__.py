@@ -6,7 +6,8 @@ hardware goes. Every method raises DeviceError when the unit refuses or answers 
 comes in time and PortError when the port vanishes.
 
 For `paygo bridge scan` a driver class may have `heard`, which gets what a line said unasked and returns what is on it,
-or None, and `ask`, which gets a Transport and asks, by something that changes nothing on any unit.
+or None, and `ask`, which gets a Transport and asks, by something that changes nothing on any unit. docs/drivers.md has
+a template.
 """
 
 from __future__ import annotations
