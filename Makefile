@@ -110,7 +110,7 @@ c-warnings:
 	@mkdir -p $(BUILD)
 	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
 	@for compiler in $(COMPILERS); do \
-	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c firmware_sim/ports/*.c); do \
+	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
 	done

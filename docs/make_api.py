@@ -18,6 +18,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "paygo_core.tokens": ("collides", "sync_count", "token_at"),
     "paygo_core.device": ("Device",),
     "paygo_core.registry": (),
+    "paygo_core.moving": (),
     "paygo_core.order_list": ("carry_out_list", "Given", "Done"),
     "paygo_core.labels": ("Label", "Size", "svg", "pdf"),
     "paygo_core.compat": (),

@@ -73,7 +73,7 @@ def build(source: Path, *more: Path) -> Path:
 
 
 def test_the_program_prints_what_the_page_shows(programs: Path) -> None:
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    shown, _ = re.findall(r"^```text\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
     program = build(programs / "main.c")
     assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == shown
 
@@ -253,3 +253,32 @@ def test_the_arithmetic_of_wear_is_right() -> None:
         f"= {numbers['SLOTS']}, 100_000, {numbers['AHEAD_S']}" in code
         or "slots, writes, ahead = 16, 100_000, 300" in code
     )
+
+
+def test_the_shortest_port_is_a_unit_as_the_page_says(tmp_path: Path) -> None:
+    """H10, T29: built by the page's own command, and kept over restarts and kills."""
+    (commands,) = re.findall(r"^```sh\n(gcc .*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    build_it, start_it = commands.replace("\\\n", "").splitlines()
+    program = tmp_path / "unit"
+    build_it = build_it.replace("-o unit", f"{' '.join(warnings())} -fsanitize=address,undefined -o {program}")
+    subprocess.run(build_it, shell=True, check=True, cwd=ROOT)
+    assert start_it == "PAYGO_STORAGE=unit.storage ./unit"
+
+    def say(lines: str) -> list[str]:
+        return subprocess.run(
+            ["./unit"], cwd=tmp_path, input=lines, check=True, capture_output=True, text=True
+        ).stdout.splitlines()
+
+    _, session = re.findall(r"^```text\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    setup, done, token, accepted = session.splitlines()
+    assert say(f"{setup}\n{token}\n") == [done, accepted]
+    with subprocess.Popen(["./unit"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdin is not None
+        assert killed.stdout is not None
+        killed.stdin.write("#STATUS;\n")
+        killed.stdin.flush()
+        assert killed.stdout.readline().startswith("#STATUS;ACTIVE;")
+        killed.kill()
+    status, used = say(f"#STATUS;\n{token}\n")
+    assert 604_800 - 2 * 300 - 60 <= int(status.removeprefix("#STATUS;ACTIVE;")) <= 604_800
+    assert used == "#TOKEN;ALREADY_USED"

@@ -66,6 +66,7 @@ class Source:
 
     @property
     def delimiter(self) -> str:
+        """What stands between two cells; a comma for a workbook."""
         return self.text.delimiter if self.text is not None else ","
 
     def facts(self) -> dict[str, Any]:
