@@ -137,7 +137,9 @@ def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--control", metavar="PATH|HOST:PORT", help="The control socket of a simulated unit.")
 @click.option("--serial", metavar="SERIAL", help="The device that the unit is, or becomes if it is not set up.")
 @click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
-@click.option("--count", type=last_count, default=1, show_default=True, help="With a key: the device's last count.")
+@click.option(
+    "--count", type=last_count, metavar="N", default=1, show_default=True, help="With a key: the device's last count."
+)
 @device_options
 @_choices
 @registry_options
