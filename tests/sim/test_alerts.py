@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sim_rig import UNLOCK_3, WEEK_2, ask, new_unit, ready_unit, restart
 
+from firmware_sim._native import lib
 from firmware_sim.unit import SimulatedUnit
 
 
@@ -272,3 +273,16 @@ def test_a_unit_that_is_not_set_up_protects_but_records_nothing():
     assert over(unit) == b""
     assert not unit.charge
     assert unit.storage.writes == 0
+
+
+def test_events_that_cannot_be_read_any_more_make_room_for_new_ones():
+    """H20, H27: ten are kept; were those lost with their cells, an eleventh would otherwise never be told."""
+    unit = listening_unit(WEEK_2)
+    for _ in range(5):
+        over(unit)
+        well(unit)
+    begin = lib.PAYGO_EVENTS_AT
+    unit._cells[begin:] = bytes(len(unit._cells) - begin)
+    over(unit)
+    unit.pass_time(0, 3000)
+    assert unit.take() == b"#ALERT;BATTERY_OVERVOLTAGE;RAISED;16500;mV;1;11\r\n"

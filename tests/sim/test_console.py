@@ -660,3 +660,13 @@ def test_every_complete_command_gets_exactly_one_reply(bodies, one_by_one):
             assert ask(unit, b"#" + body + b"\n").count(b"\r\n") == 1
     else:
         assert ask(unit, b"".join(b"#" + body + b"\n" for body in bodies)).count(b"\r\n") == len(bodies)
+
+
+def test_credit_of_more_than_a_milliard_seconds_is_told_to_the_second():
+    """H13: on both sides of 10^9, with the zeros inside."""
+    unit, count = ready_unit(), 1
+    for days, told in [*((995, None),) * 11, (629, b"ACTIVE;999993600"), (1, b"ACTIVE;1000080000")]:
+        token = generate_token(DeviceConfig.from_hex(KEY, 123456789), count, days)
+        count = token.count
+        enter(unit, token.digits)
+        assert told in (None, status(unit))

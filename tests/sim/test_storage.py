@@ -177,6 +177,24 @@ def test_a_cut_at_every_byte_with_worn_cells():
     assert cutter.cuts > 900
 
 
+@pytest.mark.parametrize("by_keypad", [False, True])
+def test_a_token_whose_count_cannot_be_stored_gives_nothing(by_keypad):
+    """H12, H27: every place is worn; it is answered, the light says wrong, and there is no light to use."""
+    storage = Storage()
+    unit = new_unit(storage)
+    assert ask(unit, SETUP) == b"#SETUP+;OK\r\n"
+    rings = range(lib.PAYGO_CLOCKS_AT, len(storage.image))
+    storage.stuck = {at: (0xFF, storage.image[at] ^ 0x55) for at in rings}
+    if by_keypad:
+        unit.press("*" + WEEK_2)
+        unit.pass_time(0)
+    else:
+        assert enter(unit, WEEK_2) == b"INVALID"
+    assert unit.last_blink == ("red", 10)
+    assert unit.output is False
+    assert credit(unit) == 0
+
+
 def test_damaged_clocks_give_no_credit():
     """H27: however many of the newest clocks are gone, the unit wakes with no more than ten minutes too much."""
     unit = ready_unit(WEEK_2)
