@@ -68,7 +68,7 @@ fuzz:
 	  mkdir -p build/corpus/$$target && \
 	  clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(C_INCLUDES) \
 	    $(patsubst %.c,build/fuzz/%.o,$(notdir $(CSRC))) tests/fuzz/$$target.c -o build/$$target && \
-	  build/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -artifact_prefix=build/$$target. \
+	  build/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -print_final_stats=1 -artifact_prefix=build/$$target. \
 	    $$(test ! -f tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict) \
 	    build/corpus/$$target tests/fuzz/corpus/$$target 2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
 	  grep -E "number_of_executed|cov:" build/$$target.log | tail -2; echo "$$target: nothing found"; \

@@ -19,6 +19,7 @@ static void boot(paygo_firmware *firmware, paygo_inputs *inputs)
 static void run(paygo_firmware *firmware, paygo_inputs *inputs, uint8_t op)
 {
     paygo_outputs outputs;
+    uint8_t late = op == 249 ? 8 : 0; /* steps in which time passes; for ever it would have an event to say again */
     do {
         paygo_firmware_step(firmware, inputs, &outputs);
         require(outputs.tx_length <= PAYGO_TX_BYTES && outputs.rx_taken <= inputs->rx_length);
@@ -35,8 +36,8 @@ static void run(paygo_firmware *firmware, paygo_inputs *inputs, uint8_t op)
         }
         inputs->rx += outputs.rx_taken;
         inputs->rx_length = (uint16_t)(inputs->rx_length - outputs.rx_taken);
-        inputs->world_ms = op == 249 ? 10000 : 0;
-        inputs->wire_ms = inputs->world_ms;
+        inputs->world_ms = inputs->wire_ms = late > 0 ? 10000 : 0;
+        late = (uint8_t)(late > 0 ? late - 1 : 0);
         inputs->key = 0;
     } while (outputs.busy || outputs.walking);
 }
