@@ -89,6 +89,8 @@ def serve(
         raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
     if protocol != OURS and (mcu != "pc" or sabotage != "none"):
         raise PaygoError(f"a {protocol} unit runs other firmware than ours", "leave --mcu and --sabotage out")
+    if protocol == "oplink" and rfc2217 is None:
+        raise PaygoError("an OpenPAYGO Link needs parity and break, which only RFC 2217 carries", "give --rfc2217")
     consoles = [("--link", link), ("--tcp", tcp), ("--rfc2217", rfc2217)]
     named = [option for option, given in consoles if given is not None]
     if len(named) > 1:

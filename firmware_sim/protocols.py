@@ -35,11 +35,22 @@ def _arduino(storage: Storage, home: SolarHome) -> Unit:
     return ArduinoUnit(storage, home)
 
 
+def _oplink(storage: Storage, home: SolarHome) -> Unit:
+    from firmware_sim.oplink import OplinkUnit
+
+    return OplinkUnit(storage, home)
+
+
 CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever, "vedirect": _vedirect}
 """Solar chargers that know no tokens, each made from its storage and its plant."""
 
-OTHERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {**CHARGERS, "keypad": _keypad, "arduino": _arduino}
-"""Every kind but ours: the chargers, and units with a keypad that run deployed firmware."""
+OTHERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {
+    **CHARGERS,
+    "keypad": _keypad,
+    "arduino": _arduino,
+    "oplink": _oplink,
+}
+"""Every kind but ours: the chargers, units with a keypad that run deployed firmware, and appliances on a link."""
 
 OURS = "hdk+"
 """What our own firmware speaks."""

@@ -295,6 +295,8 @@ class Server:
             except ConnectionError:
                 client.close()
                 return
+        if hasattr(self.unit, "line"):  # it looks at parity and breaks
+            self.unit.line = self._remote
         self._wire = client
         self._watch(client, self._read_wire)
 

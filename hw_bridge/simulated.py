@@ -92,14 +92,16 @@ class RunningUnit:
 
 @contextmanager
 def simulated_unit(directory: Path, *options: str, tree: Path | None = None) -> Iterator[RunningUnit]:
-    """A unit on a pty in `directory`, with options of `paygo sim serve`. Its world moves by its control socket only.
+    """A unit on a pty in `directory`, or where options of `paygo sim serve` say. Its control socket moves its world.
 
     tree: a folder with a simulator of its own, to be run in place of the installed one.
 
     It ends with the block, and also when this process is killed, since its standard input ends then.
     """
     command = [sys.executable, "-m", "firmware_sim", "serve", "--json", "--attached", "--speed", "0"]
-    command += ["--link", str(directory / "unit"), "--control", str(directory / "unit.control"), *options]
+    command += ["--control", str(directory / "unit.control"), *options]
+    if not {"--tcp", "--rfc2217"} & set(options):
+        command += ["--link", str(directory / "unit")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=tree
     ) as process:

@@ -98,12 +98,17 @@ class Transport:
             raise self._vanished() from None
 
     def set_line(self, baud: int, parity: str = "N") -> None:
-        """Goes on at another speed, in bits a second, and parity: N, E, O, M (mark) or S (space).
+        """Goes on at another speed, in bits a second, and parity: N, E, O, M (mark) or S (space), once all was sent.
 
         Raises PaygoError for what the port cannot do.
         """
         try:
-            self._serial.baudrate, self._serial.parity = baud, parity
+            if self._local:
+                self._serial.flush()
+            if self._serial.baudrate != baud:
+                self._serial.baudrate = baud
+            if self._serial.parity != parity:
+                self._serial.parity = parity
         except ValueError as error:
             raise PaygoError(f"{self.port} cannot do that: {error}", "choose another speed or parity") from None
         except _FAILURES:
@@ -112,6 +117,17 @@ class Transport:
     def fileno(self) -> int | None:
         """Its file descriptor, to wait for; None for rfc2217://, whose bytes are not the port's."""
         return None if self.port.startswith("rfc2217://") else int(self._serial.fileno())
+
+    def send_break(self, seconds: float) -> None:
+        """Holds the line low for so long, once all was sent. Raises PortError when the port vanishes."""
+        try:
+            if self._local:
+                self._serial.flush()
+            self._serial.break_condition = True
+            time.sleep(seconds)
+            self._serial.break_condition = False
+        except _FAILURES:
+            raise self._vanished() from None
 
     def close(self) -> None:
         """Gives the port back; also one that has vanished, also twice."""
