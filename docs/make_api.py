@@ -145,7 +145,7 @@ def _words(found: Any) -> str:
 def _shown(name: str, found: Any) -> Iterator[str]:
     """A name with its heading; a class with what it has."""
     if found.is_attribute:
-        yield f"### `{name}`\n\n```python\n{name} = {_code(found.value)}\n```\n\n{_words(found)}\n"
+        yield f"### `{name}`\n\n```python\n{found.source}\n```\n\n{_words(found)}\n"
         return
     signature = f"class {name}({_bases(found)})" if _is_enum(found) or _is_protocol(found) else _signature(name, found)
     decorated = "".join(f"@{decorator.value}\n" for decorator in found.decorators if found.is_function)
