@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from firmware_sim.plant.home import DAY_S, SolarHome
+from firmware_sim.power_cut import PowerCut
 from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError
 from paygo_core.wire.crc import crc16_ccitt_false
@@ -89,7 +88,7 @@ class EpeverUnit:
         self._framer = FramerRTU(DecodePDU(is_server=True))
         self._rx = b""
         self._tx = bytearray()
-        self._cut: Callable[[int, bytes], bool] | None = None
+        self._cut: PowerCut | None = None
         self._settings = dict(FACTORY)
         self._sequence = 0
         self._load_wanted = False
@@ -123,22 +122,7 @@ class EpeverUnit:
 
     def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
         """Plans a cut after `at_byte` bytes of the write to storage that follows `after_writes` others."""
-        if at_byte < 0 or after_writes < 0:
-            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
-        left = after_writes
-
-        def cut(offset: int, data: bytes) -> bool:
-            nonlocal left
-            left -= 1
-            if left >= 0:
-                return False
-            self.storage.write(offset, data[:at_byte])
-            if kill:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.power_off()
-            return True
-
-        self._cut = cut
+        self._cut = PowerCut(at_byte, after_writes, kill)
 
     def press(self, keys: str) -> None:
         """It has no keypad. Raises PaygoError."""
@@ -246,7 +230,10 @@ class EpeverUnit:
             offset = (self._sequence + 1) % 2 * _SLOT
             data = record + crc16_ccitt_false(record).to_bytes(2, "big")
             self.storage.writes += 1
-            if self._cut is None or not self._cut(offset, data):
+            if self._cut is not None and self._cut.strikes(self.storage, offset, data):
+                self._cut = None
+                self.power_off()
+            else:
                 self.storage.write(offset, data)
                 self._settings, self._sequence = settings, self._sequence + 1
                 self._control()

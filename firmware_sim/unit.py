@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-from dataclasses import dataclass
 
 from firmware_sim._native import ffi, lib
 from firmware_sim.plant.home import Measured, SolarHome
+from firmware_sim.power_cut import PowerCut
 from firmware_sim.sabotage import Sabotage
 from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError
@@ -21,15 +19,6 @@ LONGEST_BACKLOG = 4096
 """Console bytes that wait for the unit; what comes beyond is lost, as in a UART."""
 
 COLOURS = {lib.PAYGO_DARK: "dark", lib.PAYGO_GREEN: "green", lib.PAYGO_RED: "red"}
-
-
-@dataclass
-class _Cut:
-    """Where the supply shall fail: after `at_byte` bytes of the write that follows `after_writes` others."""
-
-    at_byte: int
-    after_writes: int
-    kill: bool
 
 
 class SimulatedUnit:
@@ -61,7 +50,7 @@ class SimulatedUnit:
         lib.paygo_read_from_image(ffi.addressof(self._inputs, "storage"), self._view)
         self._rx = bytearray()
         self._tx = bytearray()
-        self._cut: _Cut | None = None
+        self._cut: PowerCut | None = None
         self.power_on()
 
     def power_on(self) -> None:
@@ -87,9 +76,7 @@ class SimulatedUnit:
 
         With `kill` the process dies there, as if by SIGKILL. Raises PaygoError for numbers below 0.
         """
-        if at_byte < 0 or after_writes < 0:
-            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
-        self._cut = _Cut(at_byte, after_writes, kill)
+        self._cut = PowerCut(at_byte, after_writes, kill)
 
     def feed(self, data: bytes) -> None:
         """Bytes on the console's wire. A unit without power does not hear them."""
@@ -179,8 +166,7 @@ class SimulatedUnit:
             if left <= len(data) or last:
                 self._cut = None
                 self.storage.write(offset, data[:left])
-                if cut.kill:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                cut.end_process()
                 return False
         elif cut is not None:
             cut.after_writes -= last

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from dataclasses import dataclass
-
 from firmware_sim.plant.home import DAY_S, SolarHome
+from firmware_sim.power_cut import PowerCut
 from firmware_sim.storage import ERASED, Storage
 from paygo_core.errors import PaygoError
 from paygo_core.wire import vedirect
@@ -38,15 +35,6 @@ SETTINGS = {
 """Where in storage, as made, and what may be set."""
 
 
-@dataclass
-class _Cut:
-    """Where the supply shall fail: after `at_byte` bytes of the write that follows `after_writes` others."""
-
-    at_byte: int
-    after_writes: int
-    kill: bool
-
-
 class VeDirectCharger:
     """The charger on its plant. Feed it bytes and time, take what it says. It starts with power.
 
@@ -67,7 +55,7 @@ class VeDirectCharger:
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
-        self._cut: _Cut | None = None
+        self._cut: PowerCut | None = None
         self._tx = bytearray()
         self.power_on()
 
@@ -98,9 +86,7 @@ class VeDirectCharger:
 
     def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
         """Plans a cut inside a write to storage, as SimulatedUnit.cut_power."""
-        if at_byte < 0 or after_writes < 0:
-            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
-        self._cut = _Cut(at_byte, after_writes, kill)
+        self._cut = PowerCut(at_byte, after_writes, kill)
 
     def press(self, keys: str) -> None:
         """Raises PaygoError: it has no keypad."""
@@ -290,15 +276,9 @@ class VeDirectCharger:
         image[: len(MAGIC)] = MAGIC
         image[SETTINGS[register][0]] = value
         self.storage.writes += 1
-        cut = self._cut
-        if cut is not None and cut.after_writes == 0:
+        if self._cut is not None and self._cut.strikes(self.storage, 0, bytes(image)):
             self._cut = None
-            self.storage.write(0, bytes(image[: cut.at_byte]))
-            if cut.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
             return False
-        if cut is not None:
-            cut.after_writes -= 1
         self.storage.write(0, bytes(image))
         return True
 

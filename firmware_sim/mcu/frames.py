@@ -7,6 +7,7 @@ from binascii import crc_hqx
 from dataclasses import dataclass
 
 from firmware_sim.plant.home import Measured
+from firmware_sim.power_cut import PowerCut
 from paygo_core.errors import DeviceError
 
 FRAME_BYTES = 31
@@ -16,14 +17,6 @@ CONSOLE_BYTES = 48
 
 _LONGEST_WIRE_MS = (1 << 24) - 1
 _LAST = 0x80
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A power cut after `at_byte` bytes of the write that follows `after_writes` others."""
-
-    at_byte: int
-    after_writes: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +55,7 @@ def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms:
     )
 
 
-def plan(first_boot: int, cut: Cut | None) -> bytes:
+def plan(first_boot: int, cut: PowerCut | None) -> bytes:
     """What the chip has to know before its first frame, and of a power cut."""
     if cut is None:
         return _checked(struct.pack("<BBI", 0xA6, 0, first_boot))

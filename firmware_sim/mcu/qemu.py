@@ -12,7 +12,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from firmware_sim.mcu.chip import ANSWER_SECONDS, Exchange, crashed, end, hangs, start
-from firmware_sim.mcu.frames import ANSWER_BYTES, Answer, Cut, answer, plan
+from firmware_sim.mcu.frames import ANSWER_BYTES, Answer, answer, plan
+from firmware_sim.power_cut import PowerCut
 
 POWER_FAILED = 0
 """QEMU's exit status when the program ends because of a cut; any other is a crash."""
@@ -67,7 +68,7 @@ class QemuChip:
             raise crashed()
         self._directory.cleanup()
 
-    def plan(self, first_boot: int, cut: Cut | None) -> None:
+    def plan(self, first_boot: int, cut: PowerCut | None) -> None:
         self._send(self._link, plan(first_boot, cut))
         if self._answer() is None:
             raise crashed()

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from firmware_sim.mcu.chip import ANSWER_SECONDS, Exchange, crashed, end, hangs, start
-from firmware_sim.mcu.frames import ANSWER_BYTES, Cut, answer, plan
+from firmware_sim.mcu.frames import ANSWER_BYTES, answer, plan
+from firmware_sim.power_cut import PowerCut
 
 _HEAD = struct.Struct("<cHHHH")
 
@@ -34,7 +35,7 @@ class SimavrChip:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def plan(self, first_boot: int, cut: Cut | None) -> None:
+    def plan(self, first_boot: int, cut: PowerCut | None) -> None:
         self._request(b"P", struct.pack("<BII", cut is not None, *((cut.after_writes, cut.at_byte) if cut else (0, 0))))
         self._request(b"F", plan(first_boot, None))  # the rig cuts the power itself
         self._reply()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
 from firmware_sim.mcu.chip import Chip, Exchange
-from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, Cut, frame
+from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, frame
 from firmware_sim.plant.home import SolarHome
+from firmware_sim.power_cut import PowerCut
 from firmware_sim.storage import Storage
 from firmware_sim.unit import COLOURS, KEYS, LONGEST_BACKLOG, STEP_MS
 from paygo_core.errors import PaygoError, Problem
@@ -38,8 +37,7 @@ class EmulatedUnit:
         self._chip: Chip | None = None
         self._rx = bytearray()
         self._tx = bytearray()
-        self._cut: Cut | None = None
-        self._kill = False
+        self._cut: PowerCut | None = None
         self.power_on()
 
     def __enter__(self) -> EmulatedUnit:
@@ -82,9 +80,7 @@ class EmulatedUnit:
 
         With `kill` this process dies there, as if by SIGKILL. Raises PaygoError for numbers below 0.
         """
-        if at_byte < 0 or after_writes < 0:
-            raise PaygoError("a power cut needs counts of 0 or more", "give at_byte and after_writes, both 0 or more")
-        self._cut, self._kill = Cut(at_byte, after_writes), kill
+        self._cut = PowerCut(at_byte, after_writes, kill)
         if self._chip is not None:
             self._chip.plan(self._first_boot, self._cut)
 
@@ -141,17 +137,16 @@ class EmulatedUnit:
         for answer in exchange.answers:
             self._act(answer)
         if exchange.failed:
-            assert self._cut is not None
-            self.storage.writes += self._cut.after_writes + 1
-            self._cut = None
-            if self._kill:
-                os.kill(os.getpid(), signal.SIGKILL)
+            cut, self._cut = self._cut, None
+            assert cut is not None
+            self.storage.writes += cut.after_writes + 1
+            cut.end_process()
             self.power_off()
             return
         last = exchange.answers[-1]
         self.storage.writes += last.writes
         if self._cut is not None:
-            self._cut = Cut(self._cut.at_byte, self._cut.after_writes - last.writes)
+            self._cut.after_writes -= last.writes
         self.wire_due_ms = None if last.wire_due_ms == NEVER_DUE else last.wire_due_ms
         self._tx += exchange.said
 

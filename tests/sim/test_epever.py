@@ -190,6 +190,16 @@ def test_a_cut_at_any_byte_of_a_setting_leaves_the_old_or_the_new_one():
     assert at_byte > 4
 
 
+def test_a_planned_cut_strikes_once_and_behind_the_writes_before_it():
+    unit = charger()
+    unit.cut_power(0, after_writes=1)
+    for capacity, powered in ((0x20, True), (0x30, False), (0x40, True), (0x50, True)):
+        asked(unit, frame(f"01 10 90 01 00 01 02 00 {capacity:02x}"))
+        assert unit.powered is powered
+        unit.power_on()
+    assert asked(unit, frame("01 03 90 01 00 01")) == frame("01 03 02 00 50")
+
+
 def test_an_empty_battery_loses_its_load_until_it_has_recovered():
     unit = charger(state_of_charge=0.0, start_hour=19)
     unit.pass_time(1000)
