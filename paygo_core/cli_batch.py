@@ -10,11 +10,11 @@ import click
 from paygo_core.cli_options import amount, token_kind, whole
 from paygo_core.errors import PaygoError
 from paygo_core.progress import progress_of
+from paygo_core.refusals import Refusals
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import LARGEST_COUNT
 
 if TYPE_CHECKING:
-    from paygo_core.csv_rows import RowProblem
     from paygo_core.token_rows import Order
 
 _SHOWN_PROBLEMS = 20
@@ -92,15 +92,7 @@ def batch(
     if "-" in (file, output):
         raise click.UsageError("name files: a pipe has no place for what appears whole or not at all")
     order = _order(add, set_, unlock, sync, units)
-    shown = 0
-
-    def tell(problem: RowProblem) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= _SHOWN_PROBLEMS:
-            note(f"paygo: {problem}")
-
-    with progress_of(file, "tokens") as progress:
+    with Refusals(_SHOWN_PROBLEMS) as tell, progress_of(file, "tokens") as progress:
         done = issue_list(
             file,
             output,
@@ -110,8 +102,6 @@ def batch(
             on_problem=tell,
             on_progress=progress,
         )
-    if shown > _SHOWN_PROBLEMS:
-        note(f"paygo: {shown - _SHOWN_PROBLEMS} more rows were refused")
     facts = {"rows": done.rows, "issued": done.issued, "refused": done.refused, "moved": done.moved}
     if as_json:
         emit({**facts, "output": output, "quarantine": done.quarantine and str(done.quarantine)})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 import click
 
 from paygo_core.cli_options import amount
 from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.progress import progress_of
+from paygo_core.refusals import Refusals
 from paygo_core.shell import Status, emit, note, output_options
 from paygo_core.tokens import TokenType
-
-if TYPE_CHECKING:
-    from paygo_core.csv_rows import RowProblem
 
 _SHOWN_PROBLEMS = 20
 
@@ -73,15 +70,11 @@ def issue(
         raise click.UsageError("name files: a pipe has no place for what appears whole or not at all")
     kind = TokenType.ADD_TIME if set_ is None else TokenType.SET_TIME
     given = Given(kind, days=add if add is not None else set_, reason=reason, batch=batch)
-    shown = 0
-
-    def tell(problem: RowProblem) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= _SHOWN_PROBLEMS:
-            note(f"paygo: {problem}")
-
-    with open_registry(registry_path) as registry, progress_of(file, "orders") as progress:
+    with (
+        Refusals(_SHOWN_PROBLEMS) as tell,
+        open_registry(registry_path) as registry,
+        progress_of(file, "orders") as progress,
+    ):
         done = carry_out_list(
             registry,
             file,
@@ -93,8 +86,6 @@ def issue(
             on_problem=tell,
             on_progress=progress,
         )
-    if shown > _SHOWN_PROBLEMS:
-        note(f"paygo: {shown - _SHOWN_PROBLEMS} more rows were refused")
     if done.unused:
         note(f"Columns that were not looked at: {', '.join(done.unused)}")
     if as_json:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -16,33 +15,20 @@ from paygo_core.cli_registry import open_registry, registry_options
 from paygo_core.draft import Draft
 from paygo_core.moving import ACCEPTABLE, export_list, import_list, load_mapping, open_source
 from paygo_core.moving.exporting import Form
+from paygo_core.progress import progress_of
+from paygo_core.refusals import Refusals
 from paygo_core.shell import Status, emit, note, output_options
 
 if TYPE_CHECKING:
-    from paygo_core.moving import Refusal, Report, Source
+    from paygo_core.moving import Report, Source
 
 _SHOWN_PROBLEMS = 100
 _SHOWN_SHARED = 5
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for whoever watches, on standard error; yields what is told bytes read."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("devices", total=total)
-        yield lambda size: progress.advance(task, size)
-
-
 def _asked(source: Source, accepted: frozenset[str]) -> frozenset[str]:
     """What whoever sits at the terminal accepts besides."""
-    with _progress(source.size) as progress:
+    with progress_of(source.path, "devices") as progress:
         unsure = import_list(None, source, accept=accepted, on_progress=progress)
     for kind, rows in sorted(unsure.unsure.items()):
         examples = [problem for problem in unsure.refusals if problem.accept == kind][:3]
@@ -116,15 +102,7 @@ def import_(
     accepted = frozenset(accept)
     if sys.stdin.isatty() and sys.stderr.isatty() and not as_json:
         accepted = _asked(source, accepted)
-    told = 0
-
-    def tell(problem: Refusal) -> None:
-        nonlocal told
-        told += 1
-        if told <= _SHOWN_PROBLEMS:
-            note(f"paygo: {problem}")
-
-    with _progress(source.size) as progress, ExitStack() as stack:
+    with Refusals(_SHOWN_PROBLEMS) as tell, progress_of(source.path, "devices") as progress, ExitStack() as stack:
         place = registry_path
         if dry_run and "://" not in place and not Path(place).exists():
             place = str(Path(stack.enter_context(TemporaryDirectory()), "paygo.db"))  # as a new one would take it
@@ -139,8 +117,6 @@ def import_(
             on_problem=tell,
             on_progress=progress,
         )
-    if told > _SHOWN_PROBLEMS:
-        note(f"paygo: {told - _SHOWN_PROBLEMS} more rows were refused")
     _tell(report, source, dry_run, as_json)
     return Status.FAILED if report.refused else Status.PASSED
 

@@ -75,11 +75,6 @@ class Source:
             return {"sheet": self.book.sheet if self.book is not None else None}
         return {"encoding": self.text.encoding.removesuffix("-sig"), "delimiter": self.text.delimiter}
 
-    @property
-    def size(self) -> int:
-        """Of the file, in bytes."""
-        return os.stat(self.path).st_size
-
     def batches(self, judge: Judge) -> Iterator[Batch]:
         """All rows. Raises PaygoError where the file turns out to be no list at all."""
         return self._sheet_batches(judge) if self.text is None else self._text_batches(self.text, judge)
