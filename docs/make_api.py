@@ -53,6 +53,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         "Load",
         "ActiveAlert",
         "capabilities",
+        "identify",
         "require",
         "driver_names",
         "load_driver",

@@ -41,16 +41,15 @@ def _oplink(storage: Storage, home: SolarHome) -> Unit:
     return OplinkUnit(storage, home)
 
 
-CHARGERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {"epever": _epever, "vedirect": _vedirect}
-"""Solar chargers that know no tokens, each made from its storage and its plant."""
-
 OTHERS: dict[str, Callable[[Storage, SolarHome], Unit]] = {
-    **CHARGERS,
+    "epever": _epever,
+    "vedirect": _vedirect,
     "keypad": _keypad,
     "arduino": _arduino,
     "oplink": _oplink,
 }
-"""Every kind but ours: the chargers, units with a keypad that run deployed firmware, and appliances on a link."""
+"""Every kind but ours, each made from its storage and its plant: chargers that know no tokens, units with a keypad that
+run deployed firmware, and appliances on a link."""
 
 OURS = "hdk+"
 """What our own firmware speaks."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from hw_bridge.commands import Before, Command, CommandJournal
-from hw_bridge.drivers import Entry, UnitStatus
+from hw_bridge.drivers import Entry, UnitStatus, identify
 from paygo_core.errors import DeviceError, NoAnswerError, PortError
 from paygo_core.registry.schema import utc_now
 
@@ -70,14 +70,8 @@ def _tells_used_tokens(unit: Unit) -> bool:
     return bool(getattr(unit, "tells_used_tokens", getattr(unit, "extended", False)))
 
 
-def _identify(unit: Unit) -> Any:
-    """Who the unit is, None for one that cannot tell."""
-    identify = getattr(unit, "identify", None)
-    return identify() if identify is not None else None
-
-
 def _recognise(command: Command, unit: Unit) -> None:
-    info = _identify(unit)
+    info = identify(unit)
     if command.serial and info is not None and info.serial != command.serial:
         found = info.serial or "a unit that is not set up"
         raise DeviceError(
@@ -86,7 +80,7 @@ def _recognise(command: Command, unit: Unit) -> None:
 
 
 def _look(unit: Unit) -> Before:
-    info, status = _identify(unit), unit.status()
+    info, status = identify(unit), unit.status()
     return Before(None if info is None else info.last_count, status.state, status.seconds_left)
 
 

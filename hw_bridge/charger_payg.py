@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from dataclasses import replace
+from typing import Literal, Protocol, cast
 
 from sqlalchemy import LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hw_bridge.drivers import ActiveAlert, Entry, UnitStatus, Verdict
+from hw_bridge.drivers import ActiveAlert, Entry, Info, Load, Measures, SwitchesLoad, UnitStatus, Verdict
 from hw_bridge.store import Base, Store
 from paygo_core.decoding import Reason, strip_token
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.telemetry import Telemetry
 from paygo_core.unit import PaygUnit
 
 AHEAD_SECONDS = 300
@@ -30,32 +31,8 @@ REPEAT_ON_SECONDS, REPEAT_OFF_SECONDS = 600.0, 30.0
 Switch = Literal["auto", "on", "off"]
 
 
-class Charger(Protocol):
+class Charger(SwitchesLoad, Measures, Protocol):
     """What a driver needs: `switch_load`, to auto or off, and `telemetry`, whose `output` tells what the load is at."""
-
-    def switch_load(self, mode: str) -> Any:
-        """Moves the load output."""
-        ...
-
-    def telemetry(self) -> Any:
-        """What the charger measures."""
-        ...
-
-
-@dataclass(frozen=True)
-class ChargerInfo:
-    """Who the unit is: the serial of its device, and the highest count that was accepted."""
-
-    serial: str
-    last_count: int
-
-
-@dataclass(frozen=True)
-class ChargerLoad:
-    """The operator's switch, and whether the output is on."""
-
-    switch: Switch
-    output: bool
 
 
 class _BrainRow(Base):
@@ -110,9 +87,9 @@ class ChargerPayg:
         self._advance()
         self._save()
 
-    def identify(self) -> ChargerInfo:
-        """Who the unit is."""
-        return ChargerInfo(self._device.serial, self._brain.state.count)
+    def identify(self) -> Info:
+        """Who the unit is: its device, not the charger."""
+        return Info(self._device.serial, last_count=self._brain.state.count)
 
     def provision(self, device: Device) -> UnitStatus:
         """A charger has nothing to set up. Raises DeviceError for another device than its own."""
@@ -142,16 +119,16 @@ class ChargerPayg:
             verdict = "already_used"
         return Entry(verdict, self._brain.unlocked, self._brain.seconds_left)
 
-    def switch_load(self, mode: str) -> ChargerLoad:
+    def switch_load(self, mode: str) -> Load:
         """Moves the operator's switch, which can only take away what credit allows."""
         if mode not in ("auto", "on", "off"):
             raise PaygoError(f"{mode!r} is not a position of the operator's switch", "it is off, on or auto")
         self._switch = cast(Switch, mode)
         self._advance()
         self._save()
-        return ChargerLoad(self._switch, self._follow())
+        return Load(self._switch, self._follow())
 
-    def telemetry(self) -> Any:
+    def telemetry(self) -> Telemetry:
         """The charger's reading under the device's serial, with credit, count and switch beside it."""
         reading = self._charger.telemetry()
         self.tick(reading)
@@ -169,7 +146,7 @@ class ChargerPayg:
         tells = getattr(self._charger, "alerts", None)
         return [] if tells is None else tells()
 
-    def tick(self, reading: Any = None) -> None:
+    def tick(self, reading: Telemetry | None = None) -> None:
         """Lets credit run out, and brings the charger's output where it has to be. reading: the newest, if at hand."""
         if self._advance() >= self._written_until:
             self._save()
@@ -192,7 +169,7 @@ class ChargerPayg:
         self._store.save(self._device.serial, self._brain.to_bytes(AHEAD_SECONDS), self._switch)
         self._written_until = self._highest + AHEAD_SECONDS
 
-    def _follow(self, reading: Any = None) -> bool:
+    def _follow(self, reading: Telemetry | None = None) -> bool:
         """Switches the charger's output if it is not what it should be; returns what it should be.
 
         An output that a protection of the charger holds off is not told again and again.

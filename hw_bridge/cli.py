@@ -20,7 +20,7 @@ from hw_bridge.cli_provision import provision
 from hw_bridge.cli_reconcile import reconcile
 from hw_bridge.cli_replay import replay
 from hw_bridge.cli_scan import scan
-from hw_bridge.drivers import capabilities, require
+from hw_bridge.drivers import capabilities, identify, require
 from paygo_core.cli_registry import registry_options
 from paygo_core.errors import DeviceError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -56,7 +56,7 @@ def status(connect: Connect, as_json: bool) -> None:
     """
     with connect() as driver:
         able = capabilities(driver)
-        info = driver.identify() if "identify" in able else None
+        info = identify(driver)
         now = driver.status() if "status" in able else None
     if as_json:
         left = asdict(now) if now else {"state": None, "seconds_left": None}
@@ -179,8 +179,5 @@ def _reading_line(reading: Telemetry) -> str:
     return f"{reading.serial} " + ", ".join(shown)
 
 
-for command in (alerts, commands, disable, enable, enter, gateway, replay, scan):
-    bridge.add_command(command)
-
-for command in (provision, reconcile):
+for command in (alerts, commands, disable, enable, enter, gateway, provision, reconcile, replay, scan):
     bridge.add_command(command)

@@ -160,7 +160,9 @@ def _record_and_run(
 
 
 def _serial_of(unit: Any) -> str | None:
-    info = unit.identify() if hasattr(unit, "identify") else None
+    from hw_bridge.drivers import identify
+
+    info = identify(unit)
     return info.serial if info is not None and info.serial else None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from hw_bridge.drivers import Info, UnitDriver, UnitStatus, capabilities, require
+from hw_bridge.drivers import Info, UnitDriver, UnitStatus, identify, require
 from hw_bridge.factory_log import FactoryLog
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, PortError
@@ -65,16 +65,16 @@ class FactoryLine:
         Raises DeviceError when the unit is set up already or fails, and as the driver and the registry do.
         """
         with self._connect() as driver:
-            info = _identify(driver)
+            info = identify(driver)
             require(driver, "provision")
             device, resumed = self._begun(info, serial), True
             if device is None:
                 device, resumed = self._set_up(driver, info, serial), False
-                info = _identify(driver)
+                info = identify(driver)
         if self._proof.restart_seconds:
             self._await_restart(device, info)
         with self._connect() as driver:
-            info = _identify(driver)
+            info = identify(driver)
             if info is not None and info.serial != device.serial:
                 raise DeviceError(f"{device.serial} was set up, and now the unit says {info.serial or 'nothing'}")
             status = driver.status()
@@ -123,7 +123,7 @@ class FactoryLine:
     def _is_blank(driver: UnitDriver) -> bool:
         """Whether the unit on the same open line says that it has not taken anything."""
         try:
-            info = _identify(driver)
+            info = identify(driver)
         except (DeviceError, NoAnswerError, PortError):
             return False
         return info is not None and not info.serial
@@ -136,7 +136,7 @@ class FactoryLine:
         while time.monotonic() < until:
             try:
                 with self._connect() as driver:
-                    info = _identify(driver)
+                    info = identify(driver)
                     if info is None:
                         driver.status()
             except (DeviceError, NoAnswerError, PortError):
@@ -168,9 +168,3 @@ class FactoryLine:
 
     def _test_token(self, device: Device, kind: TokenType, value: int) -> Token:
         return self._registry.issue(device.serial, kind, value=value, reason="test", issued_by=self._by)
-
-
-def _identify(driver: UnitDriver) -> Info | None:
-    """Who the unit is; None for one that cannot tell."""
-    found: Info | None = getattr(driver, "identify")() if "identify" in capabilities(driver) else None  # noqa: B009
-    return found

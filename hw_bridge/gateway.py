@@ -20,7 +20,7 @@ from hw_bridge.actions import ActionStore
 from hw_bridge.carry_out import carry_out
 from hw_bridge.charger_payg import BrainStore, ChargerPayg
 from hw_bridge.commands import CommandJournal, Kind
-from hw_bridge.drivers import capabilities, load_driver, usual_baud
+from hw_bridge.drivers import capabilities, identify, load_driver, usual_baud
 from hw_bridge.gateway_config import GatewayConfig, UnitConfig
 from hw_bridge.green import GreenPort, in_greenlet, wait
 from hw_bridge.health import Health
@@ -108,9 +108,8 @@ class UnitRunner:
 
     def _serial(self, unit: Any) -> str:
         """What the unit is called: as it says itself, else by the configuration, else by its port."""
-        able = capabilities(unit)
-        info = unit.identify() if "identify" in able else None
-        if info is not None and not info.serial and "provision" in able:
+        info = identify(unit)
+        if info is not None and not info.serial and "provision" in capabilities(unit):
             raise DeviceError("the unit is not set up yet", "'paygo bridge provision' sets a new unit up")
         told = info.serial if info is not None else ""
         if told and self.config.serial is not None and told != self.config.serial:

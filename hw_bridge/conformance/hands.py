@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hw_bridge.drivers import Entry, UnitStatus, capabilities, load_driver, require
+from hw_bridge.drivers import Entry, UnitStatus, capabilities, identify, load_driver, require
 from hw_bridge.drivers.hdk import HdkDriver
 from hw_bridge.simulated import ControlClient
 from hw_bridge.transport import Transport
@@ -153,7 +153,7 @@ class Hands:
 
     def _tells_count(self) -> bool:
         """Asks the unit who it is, which a unit of ours needs after each start too."""
-        info = self.driver.identify() if "identify" in capabilities(self.driver) else None
+        info = identify(self.driver)
         return info is not None and info.last_count > 0
 
     # Tokens and credit

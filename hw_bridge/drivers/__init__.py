@@ -206,6 +206,12 @@ def require(driver: object, capability: Capability) -> None:
         raise DeviceError(f"this kind of unit has no {noun}", f"it can: {able}")
 
 
+def identify(driver: Any) -> Info | None:
+    """Who the unit is; None for one that cannot tell."""
+    info: Info | None = driver.identify() if "identify" in capabilities(driver) else None
+    return info
+
+
 def driver_names() -> list[str]:
     """The drivers that are installed, of ours and of others."""
     return sorted({point.name for point in entry_points(group=GROUP)})
