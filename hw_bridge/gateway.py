@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import glob
 import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -32,6 +33,7 @@ from paygo_core.cli_registry import open_registry
 from paygo_core.decoding import strip_token
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, Problem
+from paygo_core.registry import Registry
 from paygo_core.registry.schema import utc_now
 from paygo_core.wire.hdk import encode_token
 from paygo_core.wire.metrics_request import MetricsResponse
@@ -189,6 +191,8 @@ class Gateway:
         self._mqtt: list[Any] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._unknown_settings: set[str] = set()
+        self._registry: Registry | None = None
+        self._opening = threading.Lock()
 
     def stop(self) -> None:
         """Lets it end, with the command under way finished and what was read in the spool."""
@@ -198,6 +202,7 @@ class Gateway:
     async def run(self) -> None:
         """Until `stop`. Raises a Problem when it cannot begin."""
         async with AsyncExitStack() as stack:
+            stack.callback(self._close_registry)
             self.journal = stack.enter_context(CommandJournal.open(self.config.registry, BUSY_SECONDS))
             self.actions = stack.enter_context(ActionStore.open(self.config.registry, BUSY_SECONDS))
             self.brains = stack.enter_context(BrainStore.open(self.config.registry, BUSY_SECONDS))
@@ -443,8 +448,14 @@ class Gateway:
 
     def device(self, serial: str) -> Device:
         """The device with this serial. Raises PaygoError when the registry has none, or not its key."""
-        with open_registry(self.config.registry) as registry:
-            return registry.device(serial)
+        with self._opening:  # sinks ask from threads of theirs
+            if self._registry is None:  # it stays open: what opens its keys is slow on purpose
+                self._registry = open_registry(self.config.registry)
+        return self._registry.device(serial)
+
+    def _close_registry(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
 
     def _registry_key(self, serial: str) -> bytes | None:
         try:

@@ -106,6 +106,29 @@ def units(directory: Path, count: int):
         yield found
 
 
+def test_the_keys_of_units_cost_one_opening_of_the_registry(tmp_path, monkeypatch):
+    """Deriving its key from a passphrase is slow on purpose, and a Metrics sink asks for keys all the time."""
+    monkeypatch.setenv("PAYGO_PASSPHRASE", "correct horse")
+    with Registry.open(tmp_path / "paygo.db", passphrase="correct horse") as registry:
+        for serial in ("SLT1", "SLT2"):
+            registry.add(Device(serial, CONFIG if serial == "SLT1" else DeviceConfig.from_hex(KEY[::-1], 123456789)))
+    opened = []
+    monkeypatch.setattr(
+        gateway_module,
+        "open_registry",
+        lambda path, original=gateway_module.open_registry: opened.append(path) or original(path),
+    )
+
+    async def scenario(running: Running) -> None:
+        for _ in range(3):
+            assert running.gateway.device("SLT1").config == CONFIG
+            assert await asyncio.to_thread(running.gateway._registry_key, "SLT2") == bytes.fromhex(KEY[::-1])
+        assert running.gateway._registry_key("SLT3") is None
+
+    run(configured(tmp_path, f'[[unit]]\nport = "{tmp_path}/none"\n'), scenario)
+    assert len(opened) == 1
+
+
 def test_readings_alerts_and_commands_of_two_units_with_a_broker_a_webhook_and_files(tmp_path):
     import aiomqtt
 
