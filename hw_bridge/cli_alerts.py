@@ -207,6 +207,6 @@ def deliver(url: str, secret_file: str | None, registry_path: str, as_json: bool
 
 
 def _secret(name: str | None) -> str | None:
-    from hw_bridge.secret_file import first_line
+    from paygo_core.secret_file import first_line
 
     return os.environ.get("PAYGO_WEBHOOK_SECRET") if name is None else first_line(name, "secret of the webhook")

@@ -25,7 +25,6 @@ from hw_bridge.drivers import capabilities, identify, load_driver, usual_baud
 from hw_bridge.gateway_config import GatewayConfig, UnitConfig
 from hw_bridge.green import GreenPort, in_greenlet, wait
 from hw_bridge.health import Health
-from hw_bridge.secret_file import first_line
 from hw_bridge.sinks import Pump, Sink, encode
 from hw_bridge.spool import Spool
 from hw_bridge.webhook import Webhook, deliver
@@ -35,6 +34,7 @@ from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, Problem
 from paygo_core.registry import Registry
 from paygo_core.registry.schema import utc_now
+from paygo_core.secret_file import first_line
 from paygo_core.wire.hdk import encode_token
 from paygo_core.wire.metrics_request import MetricsResponse
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from paygo_core.errors import PaygoError
+from paygo_core.secret_file import first_line
 
 if TYPE_CHECKING:
     from paygo_core.registry import Registry
 
-_LONGEST_PASSPHRASE = 4096
 _FILE = "paygo.passphrase_file"
 _KEY_FILE = "paygo.registry_key_file"
 
@@ -76,20 +74,7 @@ def open_registry(path: str, create: bool = False) -> Registry:
 
 def read_passphrase(name: str) -> str:
     """The first line of a file; - is standard input."""
-    try:
-        if name == "-":
-            text = sys.stdin.readline(_LONGEST_PASSPHRASE)
-        else:
-            with Path(name).open(encoding="utf-8") as file:
-                text = file.readline(_LONGEST_PASSPHRASE)
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise PaygoError(
-            f"the passphrase file {name} cannot be read: {why}", "its first line is the passphrase"
-        ) from None
-    if not text.rstrip("\r\n"):
-        raise PaygoError(f"the passphrase file {name} is empty", "its first line is the passphrase")
-    return text.rstrip("\r\n")
+    return first_line(name, "passphrase", f"the passphrase file {name}", stdin=True)
 
 
 def _passphrase() -> str:
