@@ -21,13 +21,13 @@ from paygo_core.csv_rows import (
     WrongCell,
     csv_line,
     next_line,
-    quarantine_line,
     read_cells,
     read_number,
     shown,
     shown_name,
     shown_serial,
 )
+from paygo_core.device_list import write_quarantine
 from paygo_core.draft import Draft
 from paygo_core.errors import PaygoError
 from paygo_core.redact import mask_secrets
@@ -113,7 +113,6 @@ def carry_out_list(
         done = Done(unused=listed.unused)
         tokens = files.enter_context(Draft(write_to))
         tokens.write(csv_line(*HEADER) + b"\n")
-        broken: Draft | None = None
         for answer in registry.issue_many(listed.orders(), issued_by=issued_by, dry_run=dry_run):
             row = listed.answered()
             if isinstance(answer, Refused):
@@ -126,13 +125,10 @@ def carry_out_list(
                     done.tokens += 1
         listed.problems.sort(key=lambda problem: problem.line)
         for problem in listed.problems:
-            if broken is None:
-                broken = files.enter_context(Draft(refused_to))
-                broken.write(csv_line("Line", "Reason", *listed.header) + b"\n")
-            broken.write(quarantine_line(problem))
             on_problem(problem)
         done.refused = len(listed.problems)
-        done.quarantine = broken.publish_beside() if broken is not None else None
+        if listed.problems:
+            done.quarantine = write_quarantine(refused_to, listed.header, listed.problems)
         tokens.publish()
     return done
 
