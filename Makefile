@@ -54,8 +54,9 @@ bench: $(VENV)/.test
 	$(BIN)/python bench/budgets.py build/bench/results.json
 
 # libFuzzer on each target in tests/fuzz, FUZZ_SECONDS each (clang needed), from the seeds in tests/fuzz/corpus. What it
-# finds worth keeping grows in build/corpus.
+# finds worth keeping grows in build/corpus. FUZZ_ARGS=-seed=1 takes the same way each time.
 FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
 FUZZ_FLAGS := -std=c99 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
 fuzz:
@@ -69,7 +70,7 @@ fuzz:
 	  clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(C_INCLUDES) \
 	    $(patsubst %.c,build/fuzz/%.o,$(notdir $(CSRC))) tests/fuzz/$$target.c -o build/$$target && \
 	  build/$$target -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 -print_final_stats=1 -artifact_prefix=build/$$target. \
-	    $$(test ! -f tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict) \
+	    $(FUZZ_ARGS) $$(test ! -f tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict) \
 	    build/corpus/$$target tests/fuzz/corpus/$$target 2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
 	  grep -E "number_of_executed|cov:" build/$$target.log | tail -2; echo "$$target: nothing found"; \
 	done

@@ -80,12 +80,14 @@ static void step(board *unit, paygo_inputs *inputs)
 static void command(board *unit, const char *line, size_t length, paygo_inputs *inputs)
 {
     const paygo_storage_state before = unit->firmware.storage;
+    bool entry;
     memcpy(unit->firmware.console.line, line, length);
     unit->firmware.console.line[length] = '\0';
+    entry = paygo_is_entry(unit->firmware.console.line);
     memset(&unit->outputs, 0, sizeof unit->outputs);
     paygo_command(&unit->firmware, &inputs->storage, &unit->outputs);
     require((unit->firmware.saving || unit->firmware.judging) == (unit->firmware.reply == PAYGO_REPLY_NONE));
-    require(unit->firmware.judging == (paygo_is_entry(line) && unit->firmware.judging));
+    require(entry || !unit->firmware.judging);
     if (!unit->firmware.saving) {
         require(unit->firmware.storage == before);
         finish(unit, inputs);
