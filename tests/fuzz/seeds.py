@@ -121,6 +121,7 @@ def batch() -> dict[str, bytes]:
 LINES = {
     "tokens": ["TOKEN;" + token for token in (WEEK, WEEK, WRONG, SET_ZERO, UNLOCK, "12", "")],
     "waits": ["TOKEN;" + WRONG] * 4 + ["STATUS;", "TELEMETRY;"],
+    "judged-last": ["TOKEN;" + WRONG, "TOKEN;12\x17", "TOKEN;1OTOKEN;1OKEN;" + WRONG, "TOKE"],
     "queries": ["STATUS;", "STATUS", "INFO;", "TELEMETRY;", "ALERTS;", "LOG;", "STATUS;x", "NOTHING", ""],
     "load": ["TOKEN;" + WEEK, "LOAD;OFF", "STATUS;", "LOAD;ON", "LOAD;AUTO", "LOAD;x"],
     "alerts": ["INFO;", "!165", "ALERTS;", "LOG;", "ACK;1;1", "ACK;1;1", "ACK;1;2", *["!100", "!130"] * 2],
