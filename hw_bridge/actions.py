@@ -9,7 +9,7 @@ systems.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from hw_bridge.drivers import ActiveAlert
 from hw_bridge.store import Base, Store
 from paygo_core.errors import DeviceError, PaygoError
 from paygo_core.registry.schema import UtcDateTime, utc_now
@@ -211,20 +212,21 @@ class ActionStore(Store):
             session.add(event)
             return row.action() if row else None
 
-    def observe(self, serial: str, active: Mapping[str, tuple[int, str]]) -> list[Action]:
-        """For units that number no events, but tell which alerts are active now, each with value and unit.
+    def observe(self, serial: str, active: Iterable[ActiveAlert]) -> list[Action]:
+        """For units that number no events, but tell which alerts are active now.
 
         What was not active before is raised, what no longer is, is cleared. Returns the actions that changed.
         """
+        now = {alert.code: alert for alert in active}
         with self._transaction() as session:
             unresolved = {row.code: row for row in session.scalars(self._unresolved(serial))}
             changed = [
-                self._raise(session, serial, code, *active[code], REOPEN_WITHIN)
-                for code in active
+                self._raise(session, serial, code, alert.value, alert.unit, REOPEN_WITHIN)
+                for code, alert in now.items()
                 if code not in unresolved
             ]
             for code, row in unresolved.items():
-                if code not in active:
+                if code not in now:
                     row.resolve(UNIT)
                     self._note(session, row, "resolved", UNIT)
                     changed.append(row)

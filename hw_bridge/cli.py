@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ from hw_bridge.cli_provision import provision
 from hw_bridge.cli_reconcile import reconcile
 from hw_bridge.cli_replay import replay
 from hw_bridge.cli_scan import scan
-from hw_bridge.drivers import capabilities, identify, require
+from hw_bridge.drivers import active_alerts, capabilities, identify, require
 from paygo_core.cli_registry import registry_options
 from paygo_core.errors import DeviceError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -111,7 +112,8 @@ def telemetry(connect: Connect, as_json: bool) -> None:
 def watch(connect: Connect, interval: float, count: int | None, registry_path: str, as_json: bool) -> None:
     """Show readings and alerts as they come: a table on a terminal, else a line each. Not for an un-extended HDK.
 
-    Every alert is stored as an action in the registry's file before the unit is told that it may forget it.
+    Every alert is stored as an action in the registry's file before the unit is told that it may forget it. A unit that
+    numbers no events, such as a plain charger, is asked with each reading what is wrong with it.
 
     \b
       paygo bridge watch /dev/ttyUSB0 --interval 10 --registry fleet.db
@@ -130,13 +132,17 @@ def watch(connect: Connect, interval: float, count: int | None, registry_path: s
         for taken in itertools.count(1):
             due = time.monotonic() + interval
             reading = driver.telemetry()
+            serial = reading.serial or Path(connect.args[0]).name  # type: ignore[attr-defined]
             if table is not None:
-                table.show(reading)
+                table.show(reading, serial)
             else:
-                emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading))
+                emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading, serial))
             last = taken == count
-            say = click.echo if table is None else table.say
-            _take_alerts(driver, store, reading.serial, 0.0 if last else due, None if as_json else say)
+            say = None if as_json else click.echo if table is None else table.say
+            if (active := active_alerts(driver)) is not None:
+                for action in store.observe(serial, active):
+                    _show_action(action, say)
+            _take_alerts(driver, store, serial, 0.0 if last else due, say)
             if last:
                 return
 
@@ -164,19 +170,31 @@ def _show_alert(action: Action | None, alert: Alert, serial: str, say: Callable[
         emit({"kind": "alert", "serial": serial, **asdict(alert), "action": asdict(action) if action else None})
         return
     change = "raised" if alert.raised else "cleared"
-    value = f" {alert.value} {alert.unit}" if alert.unit != "1" else ""
     became = f"action {action.id} is {action.state}" if action else "known already"
-    say(f"{serial} alert {alert.code} {change}{value}: {became}")
+    say(f"{serial} alert {alert.code} {change}{_value(alert)}: {became}")
 
 
-def _reading_line(reading: Telemetry) -> str:
+def _show_action(action: Action, say: Callable[[str], None] | None) -> None:
+    """An action that what is active now has changed."""
+    if say is None:
+        emit({"kind": "action", **action.to_json()})
+        return
+    change = "cleared" if action.state == "resolved" else f"raised{_value(action)}"
+    say(f"{action.serial} alert {action.code} {change}: action {action.id} is {action.state}")
+
+
+def _value(about: Alert | Action) -> str:
+    return "" if about.unit in ("1", "none") else f" {about.value} {about.unit}"
+
+
+def _reading_line(reading: Telemetry, serial: str) -> str:
     said = reading.to_json()
     shown = [f"{name} {said[name]:g} {unit}" for name, unit in QUANTITIES.items() if unit and name in said]
     if reading.state_of_charge is not None:
         shown.append(f"state_of_charge {reading.state_of_charge:.0%}")
     if reading.output is not None:
         shown.append(f"output {'on' if reading.output else 'off'}")
-    return f"{reading.serial} " + ", ".join(shown)
+    return f"{serial} " + ", ".join(shown)
 
 
 for command in (alerts, commands, disable, enable, enter, gateway, provision, reconcile, replay, scan):

@@ -11,7 +11,7 @@ import glob
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from hw_bridge.actions import ActionStore
 from hw_bridge.carry_out import carry_out
 from hw_bridge.charger_payg import BrainStore, ChargerPayg
 from hw_bridge.commands import CommandJournal, Kind
-from hw_bridge.drivers import capabilities, identify, load_driver, usual_baud
+from hw_bridge.drivers import ActiveAlert, active_alerts, capabilities, identify, load_driver, usual_baud
 from hw_bridge.gateway_config import GatewayConfig, UnitConfig
 from hw_bridge.green import GreenPort, in_greenlet, wait
 from hw_bridge.health import Health
@@ -104,8 +104,8 @@ class UnitRunner:
         while not self._gateway.stopping:
             self._attend(unit, serial, due)
             self._gateway.take_reading(self, _read(unit, serial))
-            if {"alerts", "poll"} & capabilities(unit) == {"alerts"}:  # it numbers no events
-                self._gateway.take_active(serial, unit.alerts())
+            if (active := active_alerts(unit)) is not None:
+                self._gateway.take_active(serial, active)
             due = max(due + self.config.interval, time.monotonic())
 
     def _serial(self, unit: Any) -> str:
@@ -271,9 +271,9 @@ class Gateway:
             self.report(what, {"kind": "alert", "action": action.to_json()})
             self._new_changes.set()
 
-    def take_active(self, serial: str, active: list[Any]) -> None:
+    def take_active(self, serial: str, active: Iterable[ActiveAlert]) -> None:
         """The alerts that are active at a unit which numbers no events."""
-        for action in self.actions.observe(serial, {alert.code: (alert.value, alert.unit) for alert in active}):
+        for action in self.actions.observe(serial, active):
             what = f"{serial} {action.code}: action {action.id} is {action.state}"
             self.report(what, {"kind": "alert", "action": action.to_json()})
             self._new_changes.set()

@@ -60,9 +60,9 @@ class LiveUnit:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, reading: Telemetry) -> None:
-        """A new reading."""
-        self._health.serial, self._health.state = reading.serial, "online"
+    def show(self, reading: Telemetry, serial: str) -> None:
+        """A new reading, of the unit that is called so."""
+        self._health.serial, self._health.state = serial, "online"
         self._health.last_at, self._health.last = time.monotonic(), reading.to_json()
         self._health.readings += 1
         self._draw()

@@ -212,6 +212,14 @@ def identify(driver: Any) -> Info | None:
     return info
 
 
+def active_alerts(driver: Any) -> list[ActiveAlert] | None:
+    """What is wrong with a unit that numbers no events; None for one that tells events, or knows of no alerts."""
+    if {"alerts", "poll"} & capabilities(driver) != {"alerts"}:
+        return None
+    found: list[ActiveAlert] = driver.alerts()
+    return found
+
+
 def driver_names() -> list[str]:
     """The drivers that are installed, of ours and of others."""
     return sorted({point.name for point in entry_points(group=GROUP)})

@@ -13,6 +13,7 @@ from datetime import timedelta
 import pytest
 
 from hw_bridge.actions import ActionStore
+from hw_bridge.drivers import ActiveAlert
 from paygo_core import PaygoError
 from paygo_core.errors import DeviceError
 from paygo_core.registry import Registry
@@ -97,12 +98,13 @@ def test_a_repetition_is_known_by_serial_start_and_number_alone(store):
 
 
 def test_a_unit_that_numbers_no_events_raises_what_is_new_and_clears_what_is_gone(store):
-    (opened,) = store.observe("V1", {"OVERTEMPERATURE": (17, "1")})
+    hot = ActiveAlert("OVERTEMPERATURE", 17, "1")
+    (opened,) = store.observe("V1", [hot])
     assert (opened.state, opened.value) == ("open", 17)
-    assert store.observe("V1", {"OVERTEMPERATURE": (17, "1")}) == []
-    (resolved,) = store.observe("V1", {})
+    assert store.observe("V1", [hot]) == []
+    (resolved,) = store.observe("V1", [])
     assert (resolved.id, resolved.state, resolved.times) == (opened.id, "resolved", 1)
-    assert store.observe("V2", {}) == []
+    assert store.observe("V2", []) == []
 
 
 def test_a_file_of_an_earlier_version_gets_its_new_columns(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from fake_hdk import KEY, FakeHdk, PlusUnit, ScriptedUnit, checked, serial_forms
 
 from hw_bridge.actions import ActionStore
+from hw_bridge.simulated import ControlClient, simulated_unit
 from paygo_core import DeviceConfig, TokenType, generate_token
 from paygo_core.cli import root
 from paygo_core.device import Device
@@ -236,6 +237,33 @@ def test_watch_takes_alerts_between_readings_and_goes_on_when_one_is_unknown(bri
     kinds = [json.loads(line)["kind"] for line in out.splitlines()]
     assert (status, kinds) == (0, ["telemetry", "telemetry", "alert", "telemetry", "alert"])
     assert "does not know the event 9" in err
+
+
+@pytest.mark.parametrize(("driver", "serial"), [("vedirect", "HQ2146SIM01"), ("epever", "unit")])
+def test_what_is_wrong_with_a_plain_charger_becomes_an_action_and_ends(bridge, tmp_path, driver, serial):
+    """It numbers no events; an EPEVER, which tells no serial, is called by its port."""
+    if driver == "epever":
+        pytest.importorskip("pymodbus")
+    watch = ("--driver", driver, "--count", "1")
+    with simulated_unit(tmp_path, "--protocol", driver) as unit, ControlClient(unit.control) as control:
+
+        def alerts(offset: float, *options: str) -> list[str]:
+            control.request("fault", name="battery_sensor_offset_v", value=offset)
+            control.advance(1)
+            status, out, err = bridge("watch", unit.port, *watch, *options)
+            assert (status, err) == (0, "")
+            reading, *found = out.splitlines()
+            assert reading.startswith(f"{serial} battery_voltage") or options
+            return found
+
+        assert alerts(0) == []
+        (raised,) = alerts(6)
+        assert raised.startswith(f"{serial} alert BATTERY_OVERVOLTAGE raised")
+        assert raised.endswith(": action 1 is open")
+        assert alerts(6) == []
+        assert alerts(0) == [f"{serial} alert BATTERY_OVERVOLTAGE cleared: action 1 is resolved"]
+        (again,) = (json.loads(line) for line in alerts(6, "--json"))
+    assert (again["kind"], again["id"], again["state"], again["times"]) == ("action", 1, "open", 2)
 
 
 def test_watch_shows_a_table_on_a_terminal(tmp_path):
