@@ -136,7 +136,9 @@ def watch(connect: Connect, interval: float, count: int | None, registry_path: s
             if table is not None:
                 table.show(reading, serial)
             else:
-                emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(_reading_line(reading, serial))
+                emit({"kind": "telemetry", **reading.to_json()}) if as_json else click.echo(
+                    _reading_line(reading, serial)
+                )
             last = taken == count
             say = None if as_json else click.echo if table is None else table.say
             if (active := active_alerts(driver)) is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paygo_core.cli_registry import registry_key_options
 from paygo_core.shell import emit, output_options
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
+@registry_key_options
 @output_options
 def gateway(config: Path, as_json: bool) -> None:
     """Run the units that CONFIG names: readings to sinks, alerts to actions, open commands carried out.
@@ -28,6 +30,7 @@ def gateway(config: Path, as_json: bool) -> None:
 
     \b
       paygo bridge gateway gateway.toml
+      paygo bridge gateway gateway.toml --registry-key-file registry.key
       paygo bridge gateway gateway.toml --json | jq 'select(.kind == "health")'
     """
     from hw_bridge.gateway_config import read_config

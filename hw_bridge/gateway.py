@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import glob
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
@@ -191,8 +190,7 @@ class Gateway:
         self._mqtt: list[Any] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._unknown_settings: set[str] = set()
-        self._registry: Registry | None = None
-        self._opening = threading.Lock()
+        self._registry: Registry
 
     def stop(self) -> None:
         """Lets it end, with the command under way finished and what was read in the spool."""
@@ -202,10 +200,10 @@ class Gateway:
     async def run(self) -> None:
         """Until `stop`. Raises a Problem when it cannot begin."""
         async with AsyncExitStack() as stack:
-            stack.callback(self._close_registry)
             self.journal = stack.enter_context(CommandJournal.open(self.config.registry, BUSY_SECONDS))
             self.actions = stack.enter_context(ActionStore.open(self.config.registry, BUSY_SECONDS))
             self.brains = stack.enter_context(BrainStore.open(self.config.registry, BUSY_SECONDS))
+            self._registry = stack.enter_context(self._open_registry())
             self.spool = stack.enter_context(Spool(self.config.spool, self.config.spool_bytes))
             webhooks = [self._webhook(options) for options in self.config.webhooks.values()]
             for name, options in self.config.sinks.items():
@@ -448,14 +446,23 @@ class Gateway:
 
     def device(self, serial: str) -> Device:
         """The device with this serial. Raises PaygoError when the registry has none, or not its key."""
-        with self._opening:  # sinks ask from threads of theirs
-            if self._registry is None:  # it stays open: what opens its keys is slow on purpose
-                self._registry = open_registry(self.config.registry)
         return self._registry.device(serial)
 
-    def _close_registry(self) -> None:
-        if self._registry is not None:
-            self._registry.close()
+    def _open_registry(self) -> Registry:
+        """It stays open, since what opens its keys is slow on purpose. Keys that are needed are opened here, so that a
+        wrong passphrase ends the gateway and not its units.
+        """
+        config = self.config
+        registry = open_registry(
+            config.registry, key_file=config.registry_key_file, passphrase_file=config.passphrase_file
+        )
+        try:
+            if config.needs_keys:
+                registry.open_keys()
+        except BaseException:
+            registry.close()
+            raise
+        return registry
 
     def _registry_key(self, serial: str) -> bytes | None:
         try:

@@ -18,7 +18,15 @@ _WHOLE: _Kinds = (int,)
 _FLAG: _Kinds = (bool,)
 _KIND_WORDS = {_TEXT: "a text", _NUMBER: "a number", _WHOLE: "a whole number", _FLAG: "true or false"}
 
-_GATEWAY = {"name": _TEXT, "registry": _TEXT, "spool": _TEXT, "spool_megabytes": _NUMBER, "interval": _NUMBER}
+_GATEWAY = {
+    "name": _TEXT,
+    "registry": _TEXT,
+    "registry_key_file": _TEXT,
+    "passphrase_file": _TEXT,
+    "spool": _TEXT,
+    "spool_megabytes": _NUMBER,
+    "interval": _NUMBER,
+}
 _PORT = {"driver": _TEXT, "baud": _WHOLE, "interval": _NUMBER}
 _UNIT = {"port": _TEXT, "serial": _TEXT, "payg": _FLAG, **_PORT}
 _HOTPLUG = {"ports": _TEXT, **_PORT}
@@ -62,6 +70,7 @@ class UnitConfig:
 class GatewayConfig:
     """What gateway.toml says; paths are made absolute by its directory.
 
+    registry_key_file, passphrase_file: what opens the registry's keys, unless the command or its environment says so.
     hotplug: patterns of ports, each with what a unit found there is. sinks: by name, each with its `kind` and options.
     webhooks: by name, each with `url` and perhaps `secret_file`.
     """
@@ -74,6 +83,13 @@ class GatewayConfig:
     hotplug: tuple[UnitConfig, ...]
     sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     webhooks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    registry_key_file: str | None = None
+    passphrase_file: str | None = None
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether anything here needs the keys of devices."""
+        return any(unit.payg for unit in self.units) or any(sink["kind"] == "metrics" for sink in self.sinks.values())
 
 
 def read_config(path: Path) -> GatewayConfig:
@@ -100,9 +116,12 @@ def read_config(path: Path) -> GatewayConfig:
     ports = [unit.port for unit in units]
     if len(set(ports)) < len(ports):
         raise PaygoError(f"{path}: a port is named twice", "each [[unit]] has a port of its own")
+    files = _absolute(here, about)
     return GatewayConfig(
         name=about.get("name", socket.gethostname()),
         registry=_place(here, about.get("registry", "paygo.db")),
+        registry_key_file=files.get("registry_key_file"),
+        passphrase_file=files.get("passphrase_file"),
         spool=here / about.get("spool", "spool"),
         spool_bytes=round(_positive(path, "[gateway] spool_megabytes", about.get("spool_megabytes", 256)) * 2**20),
         units=tuple(units),
@@ -148,7 +167,7 @@ def _webhook(path: Path, here: Path, name: str, table: Any) -> dict[str, Any]:
 
 
 def _absolute(here: Path, table: Mapping[str, Any]) -> dict[str, Any]:
-    files = ("path", "secret_file", "password_file")
+    files = ("path", "secret_file", "password_file", "registry_key_file", "passphrase_file")
     return {name: str(here / value) if name in files else value for name, value in table.items()}
 
 

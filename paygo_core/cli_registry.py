@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -23,7 +24,22 @@ def _remember(ctx: click.Context, parameter: click.Parameter, name: str | None) 
 
 
 def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--registry as the argument registry_path, and what opens its keys, which open_registry finds by itself."""
+    """--registry as the argument registry_path, and the options of registry_key_options."""
+    option = click.option(
+        "--registry",
+        "registry_path",
+        metavar="FILE",
+        envvar="PAYGO_REGISTRY",
+        default="paygo.db",
+        show_default=True,
+        show_envvar=True,
+        help="The registry: an SQLite file, or a URL of PostgreSQL.",
+    )
+    return option(registry_key_options(command))
+
+
+def registry_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens a registry's keys, which open_registry finds by itself."""
     for option in (
         click.option(
             "--registry-key-file",
@@ -43,33 +59,32 @@ def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=_remember,
             help="First line: the passphrase of an encrypted registry; or set PAYGO_PASSPHRASE.",
         ),
-        click.option(
-            "--registry",
-            "registry_path",
-            metavar="FILE",
-            envvar="PAYGO_REGISTRY",
-            default="paygo.db",
-            show_default=True,
-            show_envvar=True,
-            help="The registry: an SQLite file, or a URL of PostgreSQL.",
-        ),
     ):
         command = option(command)
     return command
 
 
-def open_registry(path: str, create: bool = False) -> Registry:
-    """The registry that the options of the running command name.
+def open_registry(
+    path: str, create: bool = False, *, key_file: str | None = None, passphrase_file: str | None = None
+) -> Registry:
+    """A registry, opened with what the options of the running command name.
 
-    A new one is encrypted from the start when they name a key file or a passphrase that nobody has to type.
+    A new one is encrypted from the start when they name a key file or a passphrase that nobody has to type. key_file
+    and passphrase_file: what is used where neither options nor environment name one.
     """
     from paygo_core.registry import Registry
 
     context = click.get_current_context(silent=True)
     meta = context.meta if context is not None else {}
-    typed = meta.get(_FILE) is None and not os.environ.get("PAYGO_PASSPHRASE")
-    passphrase = _passphrase() if create and not typed else _passphrase
-    return Registry.open(path, create, passphrase=passphrase, key_file=meta.get(_KEY_FILE))
+    if not os.environ.get("PAYGO_PASSPHRASE"):
+        named = meta.get(_FILE) or passphrase_file
+        typed = named is None
+    else:
+        named, typed = meta.get(_FILE), False
+    ask = functools.partial(_passphrase, named)
+    return Registry.open(
+        path, create, passphrase=ask() if create and not typed else ask, key_file=meta.get(_KEY_FILE) or key_file
+    )
 
 
 def read_passphrase(name: str) -> str:
@@ -77,10 +92,8 @@ def read_passphrase(name: str) -> str:
     return first_line(name, "passphrase", f"the passphrase file {name}", stdin=True)
 
 
-def _passphrase() -> str:
-    """From the option, the environment, or whoever sits at the terminal."""
-    context = click.get_current_context(silent=True)
-    name = context.meta.get(_FILE) if context is not None else None
+def _passphrase(name: str | None) -> str:
+    """From a file, the environment, or whoever sits at the terminal."""
     if name is not None:
         return read_passphrase(name)
     given = os.environ.get("PAYGO_PASSPHRASE", "")

@@ -251,6 +251,11 @@ class Registry:
                 self._box = self._secrets.box(parameters)
             return self._box
 
+    def open_keys(self) -> None:
+        """Does now what the first key would wait for. Raises PaygoError when what was given does not open them."""
+        with self._transaction() as session:
+            self._keys(session)
+
     @property
     def encrypted(self) -> bool:
         """Whether the keys are encrypted at rest."""

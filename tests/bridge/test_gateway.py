@@ -45,6 +45,17 @@ def configured(directory: Path, text: str) -> Path:
     return path
 
 
+def encrypted_registry(directory: Path, opens: str) -> None:
+    """With SLT1, opened by registry.key or by the passphrase in secret; another.key and wrong open it not."""
+    (directory / "registry.key").write_bytes(bytes(range(32)))
+    (directory / "another.key").write_bytes(bytes(32))
+    (directory / "secret").write_text("correct horse\n")
+    (directory / "wrong").write_text("battery staple\n")
+    given = {"key_file": directory / "registry.key"} if opens == "key" else {"passphrase": "correct horse"}
+    with Registry.open(directory / "paygo.db", **given) as registry:
+        registry.add(Device("SLT1", CONFIG))
+
+
 class Running:
     """A gateway in this process, and what it reports."""
 
@@ -116,7 +127,7 @@ def test_the_keys_of_units_cost_one_opening_of_the_registry(tmp_path, monkeypatc
     monkeypatch.setattr(
         gateway_module,
         "open_registry",
-        lambda path, original=gateway_module.open_registry: opened.append(path) or original(path),
+        lambda path, original=gateway_module.open_registry, **files: opened.append(path) or original(path, **files),
     )
 
     async def scenario(running: Running) -> None:
@@ -127,6 +138,62 @@ def test_the_keys_of_units_cost_one_opening_of_the_registry(tmp_path, monkeypatc
 
     run(configured(tmp_path, f'[[unit]]\nport = "{tmp_path}/none"\n'), scenario)
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("opens", "said", "options", "environment"),
+    [
+        ("key", 'registry_key_file = "registry.key"', [], {}),
+        ("key", 'registry_key_file = "another.key"', ["--registry-key-file", "registry.key"], {}),
+        ("key", "", [], {"PAYGO_REGISTRY_KEY_FILE": "registry.key"}),
+        ("passphrase", 'passphrase_file = "secret"', [], {}),
+        ("passphrase", 'passphrase_file = "no-such-file"', ["--passphrase-file", "secret"], {}),
+        ("passphrase", 'passphrase_file = "no-such-file"', [], {"PAYGO_PASSPHRASE": "correct horse"}),
+    ],
+)
+def test_what_opens_the_keys_of_an_encrypted_registry(tmp_path, opens, said, options, environment):
+    """An option goes before the environment, and that before the configuration."""
+    encrypted_registry(tmp_path, opens)
+    configured(tmp_path, f'{said}\n[[unit]]\nport = "charger"\nserial = "SLT1"\npayg = true\n')
+    command = [*PAYGO, "bridge", "gateway", "gateway.toml", *options]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as gateway:
+        assert b"there is no port charger" in gateway.stdout.readline()
+        gateway.send_signal(signal.SIGTERM)
+        assert (gateway.communicate(timeout=60), gateway.returncode) == ((b"", b""), 143)
+
+
+@pytest.mark.parametrize(
+    ("opens", "said", "why"),
+    [
+        ("key", "", "encrypted with a key file, and none was given (set PAYGO_REGISTRY_KEY_FILE,"),
+        ("key", 'registry_key_file = "another.key"', "the key file is not this registry's ("),
+        ("key", 'registry_key_file = "no-such-file"', "no-such-file cannot be read: No such file"),
+        ("passphrase", 'registry_key_file = "registry.key"', "are encrypted, and no passphrase was given"),
+        ("passphrase", 'passphrase_file = "wrong"', "the passphrase is not this registry's ("),
+        ("passphrase", "", "are encrypted, and no passphrase was given"),
+    ],
+)
+def test_a_gateway_that_cannot_open_the_keys_that_it_needs_does_not_start(tmp_path, opens, said, why):
+    encrypted_registry(tmp_path, opens)
+    needs = '[sink.cloud]\nkind = "metrics"\nurl = "http://127.0.0.1:9/"\n'
+    configured(tmp_path, f'{said}\n[[unit]]\nport = "unit"\n{needs}')
+    command = [*PAYGO, "bridge", "gateway", "gateway.toml"]
+    done = subprocess.run(
+        command, cwd=tmp_path, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert why in done.stderr
+
+
+def test_keys_that_nothing_needs_are_not_opened(tmp_path):
+    encrypted_registry(tmp_path, "key")
+
+    async def scenario(running: Running) -> None:
+        await running.told(state="offline")
+
+    run(configured(tmp_path, '[[unit]]\nport = "unit"\n'), scenario)
 
 
 def test_readings_alerts_and_commands_of_two_units_with_a_broker_a_webhook_and_files(tmp_path):
