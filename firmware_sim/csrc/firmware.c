@@ -289,7 +289,7 @@ static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint32_t wire
     const uint32_t elapsed = firmware->rest_ms + world_ms;
     const uint32_t seconds = elapsed / 1000U;
     uint8_t i;
-    firmware->rest_ms = elapsed % 1000U;
+    firmware->rest_ms = (uint16_t)(elapsed % 1000U);
     paygo_unit_tick(&firmware->live.unit, firmware->live.unit.clock + seconds);
     firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
     for (i = 0; i < PAYGO_TESTS; i++) {

@@ -128,54 +128,57 @@ typedef enum {
     PAYGO_REPLY_EVENT
 } paygo_reply;
 
-/* The caller owns it and looks inside only for telemetry and tests. */
+/*
+ * The caller owns it and looks inside only for telemetry and tests. What is used most comes first: an AVR reaches 64
+ * bytes of a struct at no cost.
+ */
 typedef struct {
     paygo_storage_state storage;
-    paygo_factory factory;
-    paygo_journal journal;
-    paygo_saved live;        /* what is stored, plus the clock since then */
-    paygo_saved next;        /* what is being stored */
-    paygo_record record;     /* which record that is, and how far */
-    paygo_event event;       /* of a record of an event */
+    paygo_reply reply;       /* what is being said */
     paygo_after after;
+    paygo_after judged_for;  /* where the entry that is being judged came from */
     bool saving;
     bool piece_due;          /* the record's next piece has to be written */
     bool started;            /* this start is stored: only then may the output be on */
     bool entry_waiting;      /* a keypad entry came while something was being stored or judged */
     bool command_waiting;    /* the console's line holds an entry that came while another was judged */
-    bool judging;            /* an entry is being judged, in slices (H3), */
-    paygo_after judged_for;  /* which came from there */
-    paygo_entry entry;
-    paygo_slots slots;
+    bool judging;            /* an entry is being judged, in slices (H3) */
     bool test_entered;       /* what is being stored is a test activation */
     bool setup_plus;         /* which of the two setups is being answered */
-    paygo_answer answer;     /* of the entry that is being stored */
-    const char *wrong_field; /* of a setup, in flash; NULL: none */
-    uint32_t acknowledged_boot;
-    uint32_t acknowledged_seq; /* 0: unknown */
-    uint32_t first_boot;     /* what the first start is called */
-    uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
-    uint32_t rest_ms;        /* world time that does not make a whole second yet */
-    paygo_reply reply;       /* what is being said, */
-    uint16_t said;           /* how many characters of it were, */
-    uint16_t said_crc;       /* and their check */
-    uint32_t held_world_ms;  /* time that passed while something was said, and waits to be counted */
-    uint32_t held_wire_ms;
-    const paygo_limits *limits; /* the standard ones after a boot; a port may put in its own */
+    bool extended_host;      /* H7 */
+    uint8_t test_s;          /* of light that a test activation still gives (H22) */
+    uint8_t latched;         /* bit i: alert i rose and could not be recorded yet */
     paygo_guard overvoltage;
     paygo_guard undervoltage;
     paygo_guard charge_stop;
-    paygo_witness witness;   /* H25 */
-    uint8_t test_s;          /* of light that a test activation still gives (H22) */
-    uint8_t latched;         /* bit i: alert i rose and could not be recorded yet */
-    int32_t latched_value[PAYGO_ALERTS];
-    paygo_gauge gauge;
-    paygo_console console;
-    paygo_keypad keypad;
-    paygo_light light;
-    bool extended_host;      /* H7 */
+    const paygo_limits *limits; /* the standard ones after a boot; a port may put in its own */
+    const char *wrong_field; /* of a setup, in flash; NULL: none */
+    uint16_t rest_ms;        /* world time that does not make a whole second yet */
+    uint16_t said;           /* how many characters of a reply were said, */
+    uint16_t said_crc;       /* and their check */
     uint32_t repeat_ms;      /* wire time until the oldest event is sent again */
+    uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
+    paygo_saved live;        /* what is stored, plus the clock since then */
+    paygo_light light;
+    paygo_journal journal;
+    paygo_event event;       /* of a record of an event */
+    paygo_record record;     /* which record is being stored, and how far */
+    uint32_t acknowledged_boot;
+    uint32_t acknowledged_seq; /* 0: unknown */
+    uint32_t first_boot;     /* what the first start is called */
+    uint32_t held_world_ms;  /* time that passed while something was said, and waits to be counted */
+    uint32_t held_wire_ms;
+    paygo_witness witness;   /* H25 */
     paygo_measured measured;
+    paygo_gauge gauge;
+    int32_t latched_value[PAYGO_ALERTS];
+    paygo_answer answer;     /* of the entry that is being stored */
+    paygo_saved next;        /* what is being stored */
+    paygo_factory factory;
+    paygo_entry entry;
+    paygo_slots slots;
+    paygo_keypad keypad;
+    paygo_console console;
 } paygo_firmware;
 
 /*

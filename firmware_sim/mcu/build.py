@@ -29,6 +29,9 @@ AVR_RAM = {"atmega328p": 2048, "atmega1284p": 16_384}
 AVR_STACK = 672
 """What the linker keeps free for it; `make firmware` tells what it needs."""
 
+AVR_SMALL = ("-mrelax", "-mcall-prologues", "-mstrict-X", "-fshort-enums", "-fno-tree-switch-conversion")
+"""What makes its programs smaller."""
+
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 OPTIONS = ["-std=c99", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage"]
 
@@ -60,7 +63,7 @@ def _avr(name: str, *options: str, rig: bool) -> Port:
     return Port(
         name,
         "avr-gcc",
-        (f"-mmcu={AVR_MCU}", "-mrelax", "-mcall-prologues", "-fshort-enums", *options),
+        (f"-mmcu={AVR_MCU}", *AVR_SMALL, *options),
         (f"-Wl,--defsym=__DATA_REGION_LENGTH__={room}",),
         (*([PORTS / "rig.c"] if rig else []), PORTS / "atmega328p" / "hal.c"),
         {"avr-gcc": "gcc-avr avr-libc"},
