@@ -107,7 +107,8 @@ def budgets(results: Results) -> list[Budget]:
     table += moving_budgets(results)
     faster = results.ratio("test_vedirect_of_pypi", "test_vedirect_of_ours")
     table.append(Budget("VE.Direct to typed values, faster per byte than vedirect", faster, 4))
-    share = results.ratio("test_status_by_the_driver", "test_status_by_bare_pyserial")
+    asked, bare = results.quarter("test_status_round_trip"), results.info("test_status_round_trip", "bare")
+    share = asked / bare if asked and bare else None
     table.append(Budget("status round trip on a pty, of bare pyserial's", share, 2, True))
     return table
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
+import select
 import time
 import warnings
 from collections.abc import Callable
@@ -66,6 +68,11 @@ class Transport:
             ) from None
         except _FAILURES as error:
             raise self._not_opened(error) from None
+        self._fd: int | None = None
+        if self._local and hasattr(select, "poll"):
+            self._fd = self._serial.fileno()  # which pyserial has made non-blocking
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLIN)
         try:
             self._drain()
         except BaseException:
@@ -75,8 +82,12 @@ class Transport:
     def write(self, data: bytes) -> None:
         """Sends all of `data`. Raises NoAnswerError when the other side takes no bytes for 2 s."""
         self._trace(">", data)
-        try:
-            self._serial.write(data)  # no flush(): draining has no timeout
+        try:  # no flush(): draining has no timeout
+            if self._fd is not None:
+                with contextlib.suppress(BlockingIOError):
+                    data = data[os.write(self._fd, data) :]
+            if data:
+                self._serial.write(data)
         except serial.SerialTimeoutException:
             raise NoAnswerError(
                 f"{self.port} takes no bytes since {WRITE_SECONDS:g} s", "the unit hangs, or its flow control is on"
@@ -86,16 +97,30 @@ class Transport:
 
     def read(self, timeout: float) -> bytes:
         """What has come, at most 4096 bytes; b"" when nothing comes within `timeout` seconds."""
-        until = time.monotonic() + timeout
         try:
-            while not (waiting := self._serial.in_waiting):
-                if time.monotonic() >= until:
-                    return b""
-                if first := self._serial.read(1):
-                    return self._seen(first + self._serial.read(min(self._serial.in_waiting, MOST_BYTES - 1)))
-            return self._seen(self._serial.read(min(waiting, MOST_BYTES)))
+            return self._read_there(self._fd, timeout) if self._fd is not None else self._read_slices(timeout)
         except _FAILURES:
             raise self._vanished() from None
+
+    def _read_there(self, descriptor: int, timeout: float) -> bytes:
+        """From a local port, without pyserial's loops."""
+        if not self._poll.poll(max(0, math.ceil(timeout * 1000))):
+            return b""
+        data = os.read(descriptor, MOST_BYTES)
+        if not data:
+            raise OSError("readable, and nothing comes: the other side is gone")
+        return self._seen(data)
+
+    def _read_slices(self, timeout: float) -> bytes:
+        if not self._serial.is_open:
+            raise OSError("it was closed")
+        until = time.monotonic() + timeout
+        while not (waiting := self._serial.in_waiting):
+            if time.monotonic() >= until:
+                return b""
+            if first := self._serial.read(1):
+                return self._seen(first + self._serial.read(min(self._serial.in_waiting, MOST_BYTES - 1)))
+        return self._seen(self._serial.read(min(waiting, MOST_BYTES)))
 
     def set_line(self, baud: int, parity: str = "N") -> None:
         """Goes on at another speed, in bits a second, and parity: N, E, O, M (mark) or S (space), once all was sent.
@@ -131,6 +156,7 @@ class Transport:
 
     def close(self) -> None:
         """Gives the port back; also one that has vanished, also twice."""
+        self._fd = None
         with contextlib.suppress(*_FAILURES):
             self._serial.close()
 

@@ -166,6 +166,8 @@ class HdkReader:
         return [event, *self._log(rest)] if event else [self._damaged("not an answer", text)]
 
     def _log(self, text: str) -> list[Event]:
+        if not text:
+            return []
         text = self._shown(text).strip()
         return [LogLine(text)] if text else []
 

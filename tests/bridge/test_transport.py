@@ -144,6 +144,47 @@ def test_a_port_that_takes_no_bytes(monkeypatch):
         os.close(slave)
 
 
+def test_a_long_write_that_is_taken_in_pieces_arrives_whole():
+    said = bytes(range(33, 127)) * 2000
+    with ScriptedUnit(lambda line: b"") as unit, Transport(unit.port) as transport:
+        transport.write(said)
+        transport.write(b"\n")
+        while len(unit.received) < len(said) + 1:
+            pass
+    assert unit.received == said + b"\n"
+
+
+def test_a_closed_port_is_read_and_written_no_more():
+    """Its descriptor may be another file's by then."""
+    with ScriptedUnit(echo) as unit:
+        with Transport(unit.port) as transport:
+            transport.write(b"hello\n")
+        other, its_end = os.pipe()
+        os.write(its_end, b"not for the port")
+        for work in (lambda: transport.read(0), lambda: transport.write(b"x")):
+            with pytest.raises(PortError, match="vanished"):
+                work()
+        assert os.read(other, 100) == b"not for the port"
+        os.close(other)
+        os.close(its_end)
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, 0.01])
+def test_a_quiet_port_is_waited_for_no_longer_than_asked(timeout):
+    with ScriptedUnit(echo) as unit, Transport(unit.port) as transport:
+        assert transport.read(timeout) == b""
+
+
+def test_a_flood_comes_in_pieces_of_at_most_4096_bytes():
+    with ScriptedUnit(lambda line: b"x" * 10_000) as unit, Transport(unit.port) as transport:
+        transport.write(b"\n")
+        sizes = []
+        while sum(sizes) < 10_000:
+            sizes.append(len(transport.read(5)))
+    assert max(sizes) <= 4096
+    assert min(sizes) > 0
+
+
 def test_the_port_is_given_back_after_an_error():
     with ScriptedUnit(echo) as unit:
         with pytest.raises(ZeroDivisionError), Transport(unit.port):
