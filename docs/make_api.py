@@ -73,6 +73,10 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "firmware_sim.plant.home": ("SolarHome", "Measured"),
     "firmware_sim.plant.battery": ("Battery",),
     "firmware_sim.plant.panel": ("Panel",),
+    "firmware_sim.plant.sites": ("Site", "Climate", "SITES", "site"),
+    "firmware_sim.plant.weather": ("Weather", "synthetic", "at_site"),
+    "firmware_sim.plant.weather_csv": ("from_csv",),
+    "firmware_sim.plant.weather_pvlib": ("clear_sky", "from_tmy"),
 }
 """The modules to import from, and the names; none named: what the module exports."""
 
