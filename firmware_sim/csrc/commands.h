@@ -16,4 +16,10 @@ bool paygo_is_entry(const char *line);
 /* The whole line of firmware->reply, to `text`, which keeps the piece of it that is due. */
 void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text);
 
+/* What the console calls a position of the operator's switch, in flash. */
+const char *paygo_switch_name(paygo_switch position);
+
+/* The number before the oldest event that may be in the log. */
+uint32_t paygo_firmware_before_log(const paygo_firmware *firmware);
+
 #endif

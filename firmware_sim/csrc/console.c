@@ -7,7 +7,7 @@
 
 #define CHECK_LENGTH 5U /* '*' and four digits */
 
-static int8_t hex_value(char digit)
+int8_t paygo_hex_value(char digit)
 {
     if (digit >= '0' && digit <= '9') {
         return (int8_t)(digit - '0');
@@ -27,7 +27,7 @@ static bool check_good(const char *line, uint16_t length)
         return false;
     }
     for (i = 1; i < CHECK_LENGTH; i++) {
-        const int8_t digit = hex_value(line[length - CHECK_LENGTH + i]);
+        const int8_t digit = paygo_hex_value(line[length - CHECK_LENGTH + i]);
         if (digit < 0) {
             return false;
         }

@@ -27,6 +27,9 @@ typedef enum {
     PAYGO_CONSOLE_BAD      /* a command came that has to be answered #INVALID */
 } paygo_console_event;
 
+/* What an upper-case hexadecimal digit stands for, -1 for anything else. */
+int8_t paygo_hex_value(char digit);
+
 /* Takes one byte. */
 paygo_console_event paygo_console_byte(paygo_console *console, char byte);
 

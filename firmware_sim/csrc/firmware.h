@@ -161,10 +161,8 @@ typedef struct {
     paygo_saved live;        /* what is stored, plus the clock since then */
     paygo_light light;
     paygo_journal journal;
-    paygo_event event;       /* of a record of an event */
+    paygo_event event;       /* of a record of an event, or told, or acknowledged */
     paygo_record record;     /* which record is being stored, and how far */
-    uint32_t acknowledged_boot;
-    uint32_t acknowledged_seq; /* 0: unknown */
     uint32_t first_boot;     /* what the first start is called */
     uint32_t held_world_ms;  /* time that passed while something was said, and waits to be counted */
     uint32_t held_wire_ms;

@@ -10,11 +10,13 @@
 #define PAYGO_FLASH PROGMEM
 #define PAYGO_IN_FLASH(text) PSTR(text)
 #define paygo_flash_char(at) ((char)pgm_read_byte(at))
+#define paygo_flash_byte(at) ((uint8_t)pgm_read_byte(at))
 #define paygo_flash_word(at) ((uint16_t)pgm_read_word(at))
 #else
 #define PAYGO_FLASH
 #define PAYGO_IN_FLASH(text) (text)
 #define paygo_flash_char(at) (*(at))
+#define paygo_flash_byte(at) (*(at))
 #define paygo_flash_word(at) (*(at))
 #endif
 

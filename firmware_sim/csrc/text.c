@@ -44,80 +44,49 @@ void paygo_text_flash(paygo_text *text, const char *string)
     }
 }
 
-/* At least so many digits. */
-static void say_number(paygo_text *text, uint32_t number, uint8_t least)
+/* Divided by ten as 16-bit digits are on paper: 64-bit division would cost more flash than the rest of this file. */
+static void say_decimal(paygo_text *text, uint64_t number, uint8_t decimals)
 {
-    char digits[10];
+    const uint8_t least = (uint8_t)(decimals > 0 ? decimals + 2U : 1U);
+    uint32_t high = (uint32_t)(number >> 32);
+    uint32_t low = (uint32_t)number;
+    char digits[21];
     uint8_t count = 0;
     do {
-        digits[count] = (char)('0' + (char)(number % 10U));
-        number /= 10U;
+        const uint32_t upper = (high % 10U) << 16 | low >> 16;
+        const uint32_t lower = (upper % 10U) << 16 | (low & 0xffffU);
+        high /= 10U;
+        low = (upper / 10U) << 16 | lower / 10U;
+        digits[count] = (char)('0' + (char)(lower % 10U));
         count++;
-    } while (number > 0 || count < least);
+        if (count == decimals) {
+            digits[count] = '.';
+            count++;
+        }
+    } while ((high | low) > 0 || count < least);
     while (count > 0) {
         count--;
         paygo_text_char(text, digits[count]);
     }
 }
 
-void paygo_text_number(paygo_text *text, uint32_t number)
+void paygo_text_number(paygo_text *text, uint64_t number)
 {
-    say_number(text, number, 1);
+    say_decimal(text, number, 0);
 }
 
-void paygo_text_seconds(paygo_text *text, uint64_t seconds)
-{
-    const uint32_t most = UINT32_C(1000000000);
-    uint32_t above = 0;
-    while (seconds >= most) {
-        seconds -= most;
-        above++;
-    }
-    if (above > 0) {
-        paygo_text_number(text, above);
-    }
-    say_number(text, (uint32_t)seconds, above > 0 ? 9 : 1);
-}
-
-/* Says the sign. Returns the rest. */
-static uint32_t magnitude(paygo_text *text, int32_t number, bool negated)
+void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool negated)
 {
     const bool below = number < 0;
     if (number != 0 && below != negated) {
         paygo_text_char(text, '-');
     }
-    return below ? UINT32_C(0) - (uint32_t)number : (uint32_t)number;
+    say_decimal(text, below ? UINT32_C(0) - (uint32_t)number : (uint32_t)number, decimals);
 }
 
-void paygo_text_signed(paygo_text *text, int32_t number)
-{
-    paygo_text_number(text, magnitude(text, number, false));
-}
-
-void paygo_text_thousandths(paygo_text *text, int32_t number, bool negated)
-{
-    const uint32_t size = magnitude(text, number, negated);
-    paygo_text_number(text, size / 1000U);
-    paygo_text_char(text, '.');
-    say_number(text, size % 1000U, 3);
-}
-
-void paygo_text_begin(paygo_text *text, const char *word)
+void paygo_text_begin(paygo_text *text)
 {
     (void)say(text, '#');
-    paygo_text_flash(text, word);
-}
-
-void paygo_text_field(paygo_text *text, const char *field)
-{
-    paygo_text_char(text, ';');
-    paygo_text_flash(text, field);
-}
-
-void paygo_text_number_field(paygo_text *text, uint32_t number)
-{
-    paygo_text_char(text, ';');
-    paygo_text_number(text, number);
 }
 
 void paygo_text_end(paygo_text *text, bool check)

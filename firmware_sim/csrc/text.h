@@ -28,21 +28,13 @@ void paygo_text_string(paygo_text *text, const char *string);
 /* A text of PAYGO_IN_FLASH. */
 void paygo_text_flash(paygo_text *text, const char *string);
 
-void paygo_text_number(paygo_text *text, uint32_t number);
-/* Seconds of credit, which may be more than 32 bits hold. Its time grows with each 10^9. */
-void paygo_text_seconds(paygo_text *text, uint64_t seconds);
+void paygo_text_number(paygo_text *text, uint64_t number);
 
-void paygo_text_signed(paygo_text *text, int32_t number);
+/* A number with its last 0 to 3 digits behind a point, 12702 with three of them as 12.702; or its negative. */
+void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool negated);
 
-/* A number of thousandths with three decimals, 12702 as 12.702; or what it is with the other sign. */
-void paygo_text_thousandths(paygo_text *text, int32_t number, bool negated);
-
-/* "#" and the first word of a line, in flash. */
-void paygo_text_begin(paygo_text *text, const char *word);
-
-/* ";" and a field, in flash. */
-void paygo_text_field(paygo_text *text, const char *field);
-void paygo_text_number_field(paygo_text *text, uint32_t number);
+/* The "#" that a line begins with. */
+void paygo_text_begin(paygo_text *text);
 
 /* The check, when wanted (H6), and CR LF (H3). */
 void paygo_text_end(paygo_text *text, bool check);

@@ -262,7 +262,8 @@ static void a_line_is_the_same_in_pieces(void)
         text.cut = false;
         text.length = 0;
         text.skip = said;
-        paygo_text_begin(&text, "STATUS");
+        paygo_text_begin(&text);
+        paygo_text_flash(&text, "STATUS");
         paygo_text_char(&text, ';');
         paygo_text_end(&text, true);
         CHECK(text.length > 0 && text.length <= 3 && bytes[3] == '!');

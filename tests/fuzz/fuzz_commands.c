@@ -110,6 +110,10 @@ static void check_alerts(const paygo_firmware *firmware)
             require(paygo_firmware_alert(firmware, alert) == (firmware->storage == PAYGO_STORAGE_CORRUPT));
         }
     }
+    for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
+        require(strlen(paygo_switch_name((paygo_switch)i)) > 0);
+    }
+    require(firmware->live.event_seq - paygo_firmware_before_log(firmware) <= PAYGO_EVENTS);
     require(!paygo_firmware_output(firmware) || paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0);
     require(!paygo_firmware_output(firmware) || !paygo_firmware_alert(firmware, PAYGO_ALERT_BATTERY_OVERVOLTAGE));
 }

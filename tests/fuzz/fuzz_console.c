@@ -43,6 +43,8 @@ static void check_crcs(const uint8_t *data, size_t size)
     uint8_t i;
     memcpy(bytes, data, length);
     crc16 = paygo_crc16((const char *)bytes, length);
+    require(length == 0 || (paygo_hex_value((char)bytes[0]) >= 0) ==
+                               (bytes[0] != '\0' && strchr("0123456789ABCDEF", bytes[0]) != NULL));
     require(crc16 == check_of((const char *)bytes, length));
     bytes[length] = (uint8_t)(crc16 >> 8);
     bytes[length + 1U] = (uint8_t)(crc16 & 0xffU);
@@ -110,9 +112,10 @@ static void check_round_trip(const paygo_console *heard)
     if (count > MOST_FIELDS || heard->length + 5U > PAYGO_LINE_MAX) {
         return;
     }
-    paygo_text_begin(&text, fields[0]);
-    for (i = 1; i < count; i++) {
-        paygo_text_field(&text, fields[i]);
+    paygo_text_begin(&text);
+    for (i = 0; i < count; i++) {
+        paygo_text_flash(&text, i > 0 ? ";" : "");
+        paygo_text_string(&text, fields[i]);
     }
     require(text.length == heard->length + 1U);
     paygo_text_end(&text, true);
@@ -171,18 +174,19 @@ static void be_silent(paygo_console *console, model *line, uint32_t elapsed_ms)
 
 static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
 {
-    paygo_text_begin(text, "N");
-    paygo_text_number_field(text, number);
+    paygo_text_begin(text);
+    paygo_text_flash(text, "N;");
+    paygo_text_number(text, number);
     paygo_text_char(text, ',');
     paygo_text_number(text, number % 1000U);
     paygo_text_char(text, ',');
-    paygo_text_signed(text, narrow);
+    paygo_text_signed(text, narrow, 0, false);
     paygo_text_char(text, ',');
-    paygo_text_thousandths(text, narrow, false);
+    paygo_text_signed(text, narrow, 3, false);
     paygo_text_char(text, ',');
-    paygo_text_thousandths(text, narrow, true);
+    paygo_text_signed(text, narrow, 3, true);
     paygo_text_string(text, "behind");
-    paygo_text_seconds(text, (uint64_t)number * 1001U);
+    paygo_text_number(text, (uint64_t)number * number * 5U);
     paygo_text_flash(text, "flash");
 }
 
@@ -202,7 +206,7 @@ static void check_numbers(uint32_t number, uint16_t size, bool check)
     length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehind%lluflash", (unsigned long)number,
                       (unsigned)(number % 1000U), (long)narrow, narrow < 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
                       (unsigned)(magnitude % 1000U), narrow > 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
-                      (unsigned)(magnitude % 1000U), (unsigned long long)number * 1001U);
+                      (unsigned)(magnitude % 1000U), (unsigned long long)number * number * 5U);
     crc = paygo_crc16(whole + 1, (uint16_t)(length - 1));
     if (check) {
         length += snprintf(whole + length, sizeof whole - (size_t)length, "*%04X", (unsigned)crc);

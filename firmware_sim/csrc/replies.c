@@ -1,0 +1,258 @@
+/* What the unit says: lines with marks in them that stand for what it knows. */
+#include "commands.h"
+
+#include <string.h>
+
+/*
+ * A line is a text in flash in which a mark, '%' and a letter or digit, stands for:
+ *
+ *     %S  serial number
+ *
+ *     %a  V at the battery            %A  last count                  %0  "+" of #SETUP+
+ *     %b  A out of the battery        %B  wrong entries in a row      %1  field of a setup that is wrong
+ *     %c  V of the panel              %C  this start                  %2  operator's switch
+ *     %d  A of the panel              %D  s of the unit's clock       %3  whether the output is on, ON or OFF
+ *     %e  W of the panel              %E  s of credit                 %4  the same, true or false
+ *     %f  A of the load               %F  s to wait, as answered      %5  whether the battery may be charged
+ *     %g  state of charge             %G  s of credit, as answered    %6  whether PAYG is disabled
+ *     %h  degrees Celsius             %H  start of the event          %7  alert of the event
+ *     %i  value of the event          %I  number of the event         %8  RAISED or CLEARED
+ *                                                                     %9  unit of the event's value
+ */
+#define MARK '%'
+#define TELEMETRY \
+    "TELEMETRY;{\"serial_number\":\"%S\",\"data\":{\"battery_voltage\":%a,\"battery_current\":%b,\"panel_voltage\":%c" \
+    ",\"panel_current\":%d,\"panel_power\":%e,\"load_current\":%f,\"temperature\":%h00,\"state_of_charge\":%g" \
+    ",\"output\":%4,\"charging\":%5,\"load_switch\":\"%2\",\"payg_disabled\":%6"
+#define TELEMETRY_CREDIT ",\"active_seconds_left\":%E"
+#define TELEMETRY_END \
+    ",\"token_count\":%A,\"wrong_entries\":%B,\"boot\":%C,\"clock\":%D,\"firmware_version\":\"" PAYGO_FIRMWARE_VERSION "\"}}"
+
+/* Volts and amperes beyond 1000 are taken as 1000, so that their product has room. */
+static int32_t within_1000(int32_t thousandths)
+{
+    const int32_t most = 1000000;
+    return thousandths > most ? most : thousandths < -most ? -most : thousandths;
+}
+
+/* mW of mV and mA. */
+static int32_t power(int32_t mv, int32_t ma)
+{
+    mv = within_1000(mv);
+    ma = within_1000(ma);
+    return mv * (ma / 1000) + mv * (ma % 1000) / 1000;
+}
+
+/* %a ... %i, as a whole number. */
+static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
+{
+    const paygo_measured *measured = &firmware->measured;
+    switch (mark) {
+    case 'a':
+        return measured->battery_mv;
+    case 'b':
+        return measured->battery_ma;
+    case 'c':
+        return measured->panel_mv;
+    case 'd':
+        return measured->panel_ma;
+    case 'e':
+        return power(measured->panel_mv, measured->panel_ma);
+    case 'f':
+        return measured->load_ma;
+    case 'g':
+        return paygo_gauge_permille(&firmware->gauge);
+    case 'h':
+        return measured->temperature_dc;
+    default:
+        return event->value;
+    }
+}
+
+/* %A ... %I. */
+static uint64_t number(const paygo_firmware *firmware, const paygo_event *event, char mark)
+{
+    const paygo_unit *unit = &firmware->live.unit;
+    switch (mark) {
+    case 'A':
+        return unit->window.count;
+    case 'B':
+        return unit->wrong_entries;
+    case 'C':
+        return firmware->live.boot;
+    case 'D':
+        return (uint32_t)unit->clock;
+    case 'E':
+        return paygo_unit_seconds_left(unit);
+    case 'F':
+        return firmware->answer.wait_seconds;
+    case 'G':
+        return firmware->answer.seconds_left;
+    case 'H':
+        return event->boot;
+    default:
+        return event->seq;
+    }
+}
+
+static const char *flag(bool set)
+{
+    return set ? PAYGO_IN_FLASH("true") : PAYGO_IN_FLASH("false");
+}
+
+const char *paygo_switch_name(paygo_switch position)
+{
+    return position == PAYGO_SWITCH_AUTO ? PAYGO_IN_FLASH("AUTO")
+           : position == PAYGO_SWITCH_ON ? PAYGO_IN_FLASH("ON") : PAYGO_IN_FLASH("OFF");
+}
+
+/* %0 ... %9, in flash. */
+static const char *word(const paygo_firmware *firmware, const paygo_event *event, char mark)
+{
+    switch (mark) {
+    case '0':
+        return firmware->setup_plus ? PAYGO_IN_FLASH("+") : PAYGO_IN_FLASH("");
+    case '1':
+        return firmware->wrong_field;
+    case '2':
+        return paygo_switch_name(firmware->live.load_switch);
+    case '3':
+        return paygo_switch_name(paygo_firmware_output(firmware) ? PAYGO_SWITCH_ON : PAYGO_SWITCH_OFF);
+    case '4':
+        return flag(paygo_firmware_output(firmware));
+    case '5':
+        return flag(!firmware->charge_stop.active);
+    case '6':
+        return flag(firmware->live.unit.unlocked);
+    case '7':
+        return paygo_alert_name((paygo_alert)event->alert);
+    case '8':
+        return event->raised ? PAYGO_IN_FLASH("RAISED") : PAYGO_IN_FLASH("CLEARED");
+    default:
+        return paygo_alert_unit((paygo_alert)event->alert);
+    }
+}
+
+static void say_mark(const paygo_firmware *firmware, const paygo_event *event, char mark, paygo_text *text)
+{
+    if (mark == 'S') {
+        paygo_text_string(text, firmware->factory.serial);
+    } else if (mark >= 'a') {
+        const uint8_t decimals = mark == 'i' ? 0 : mark == 'h' ? 1 : 3;
+        paygo_text_signed(text, reading(firmware, event, mark), decimals, mark == 'b');
+    } else if (mark >= 'A') {
+        paygo_text_number(text, number(firmware, event, mark));
+    } else {
+        paygo_text_flash(text, word(firmware, event, mark));
+    }
+}
+
+static void say_line(const paygo_firmware *firmware, const paygo_event *event, const char *line, paygo_text *text)
+{
+    char character = paygo_flash_char(line);
+    while (character != '\0') {
+        if (character == MARK) {
+            line++;
+            say_mark(firmware, event, paygo_flash_char(line), text);
+        } else {
+            paygo_text_char(text, character);
+        }
+        line++;
+        character = paygo_flash_char(line);
+    }
+}
+
+/* H11. */
+static const char *token_line(const paygo_answer *answer)
+{
+    if (answer->verdict.reason == PAYGO_REASON_WAITING) {
+        return PAYGO_IN_FLASH("TOKEN;WAIT;%F");
+    }
+    if (answer->verdict.type == PAYGO_INVALID) {
+        return PAYGO_IN_FLASH("TOKEN;INVALID");
+    }
+    if (answer->verdict.type == PAYGO_ALREADY_USED) {
+        return PAYGO_IN_FLASH("TOKEN;ALREADY_USED");
+    }
+    return answer->seconds_left == PAYGO_FOR_EVER ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED") : PAYGO_IN_FLASH("TOKEN;VALID;%G");
+}
+
+/* H13. */
+static const char *status_line(const paygo_unit *unit)
+{
+    if (unit->unlocked) {
+        return PAYGO_IN_FLASH("STATUS;PAYG_DISABLED");
+    }
+    return paygo_unit_active(unit) ? PAYGO_IN_FLASH("STATUS;ACTIVE;%E") : PAYGO_IN_FLASH("STATUS;INACTIVE");
+}
+
+/* What firmware->reply begins with, in flash. */
+static const char *line_of(const paygo_firmware *firmware)
+{
+    switch (firmware->reply) {
+    case PAYGO_REPLY_SETUP: /* H10, H14 */
+        return firmware->wrong_field == NULL ? PAYGO_IN_FLASH("SETUP%0;OK") : PAYGO_IN_FLASH("SETUP%0;ERROR;%1");
+    case PAYGO_REPLY_TOKEN:
+        return token_line(&firmware->answer);
+    case PAYGO_REPLY_STATUS:
+        return status_line(&firmware->live.unit);
+    case PAYGO_REPLY_TELEMETRY: /* H15: the simple form of OpenPAYGO Metrics, where a current into the battery is negative */
+        return PAYGO_IN_FLASH(TELEMETRY);
+    case PAYGO_REPLY_LOAD: /* H16 */
+        return PAYGO_IN_FLASH("LOAD;%2;%3");
+    case PAYGO_REPLY_ALERTS: /* H17 */
+        return PAYGO_IN_FLASH("ALERTS;%I");
+    case PAYGO_REPLY_LOG: /* H18 */
+        return PAYGO_IN_FLASH("LOG;%I");
+    case PAYGO_REPLY_INFO: /* H19 */
+        return PAYGO_IN_FLASH("INFO;%S;" PAYGO_FIRMWARE_MODEL ";" PAYGO_FIRMWARE_BOARD ";" PAYGO_FIRMWARE_VERSION ";%A;%C");
+    case PAYGO_REPLY_ACKNOWLEDGE: /* H21 */
+        return firmware->event.seq == 0 ? PAYGO_IN_FLASH("ACK;UNKNOWN") : PAYGO_IN_FLASH("ACK;%H;%I");
+    case PAYGO_REPLY_EVENT: /* H20 */
+        return PAYGO_IN_FLASH("ALERT;%7;%8;%i;%9;%H;%I");
+    case PAYGO_REPLY_INVALID:
+    case PAYGO_REPLY_NONE:
+    default:
+        return PAYGO_IN_FLASH("INVALID");
+    }
+}
+
+/* The i-th alert, if it is active, or the i-th event of the log, if it can be read. */
+static bool listed(const paygo_firmware *firmware, const paygo_reader *storage, uint8_t i, paygo_event *event)
+{
+    const uint32_t seq = paygo_firmware_before_log(firmware) + i + 1U;
+    if (firmware->reply == PAYGO_REPLY_LOG) {
+        return seq <= firmware->live.event_seq && paygo_storage_event(storage, seq, event);
+    }
+    event->alert = i;
+    event->value = paygo_alert_value(firmware, (paygo_alert)i);
+    return paygo_firmware_alert(firmware, (paygo_alert)i);
+}
+
+void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
+{
+    const bool log = firmware->reply == PAYGO_REPLY_LOG;
+    paygo_event event = firmware->event;
+    uint8_t i;
+    if (log || firmware->reply == PAYGO_REPLY_ALERTS) {
+        uint8_t count = 0;
+        for (i = 0; i < PAYGO_EVENTS; i++) {
+            count = (uint8_t)(count + (listed(firmware, storage, i, &event) ? 1U : 0U));
+        }
+        event.seq = count;
+    }
+    paygo_text_begin(text);
+    say_line(firmware, &event, line_of(firmware), text);
+    if (firmware->reply == PAYGO_REPLY_TELEMETRY) {
+        if (!firmware->live.unit.unlocked) {
+            say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_CREDIT), text);
+        }
+        say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_END), text);
+    }
+    for (i = 0; i < PAYGO_EVENTS && (log || firmware->reply == PAYGO_REPLY_ALERTS); i++) {
+        if (listed(firmware, storage, i, &event)) {
+            say_line(firmware, &event, log ? PAYGO_IN_FLASH(";%I,%7,%8,%i,%9,%H") : PAYGO_IN_FLASH(";%7,%i,%9"), text);
+        }
+    }
+    paygo_text_end(text, firmware->console.checked);
+}
