@@ -34,8 +34,6 @@ typedef struct { ...; } paygo_reader;
 typedef struct { paygo_unit unit; uint32_t boot; ...; } paygo_saved;
 typedef struct { uint16_t count; paygo_config config; ...; } paygo_factory;
 typedef struct {
-    uint32_t world_ms;
-    uint32_t wire_ms;
     int32_t battery_mv;
     int32_t battery_ma;
     int32_t panel_mv;
@@ -43,6 +41,11 @@ typedef struct {
     int32_t load_ma;
     int32_t temperature_dc;
     uint32_t rtc_s;
+} paygo_measured;
+typedef struct {
+    uint32_t world_ms;
+    uint32_t wire_ms;
+    paygo_measured measured;
     char key;
     bool write_done;
     const char *rx;

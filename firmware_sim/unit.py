@@ -117,7 +117,7 @@ class SimulatedUnit:
         if not self.powered:
             return
         inputs, outputs = self._inputs, self._outputs
-        _put_measured(inputs, self.home.measured)
+        _put_measured(inputs.measured, self.home.measured)
         inputs.world_ms = world_ms
         inputs.wire_ms = wire_ms
         inputs.key = key.encode() or b"\0"
@@ -185,11 +185,11 @@ class SimulatedUnit:
         window.used = 0
 
 
-def _put_measured(inputs: object, measured: Measured) -> None:
-    inputs.battery_mv = round(measured.battery_v * 1000)  # type: ignore[attr-defined]
-    inputs.battery_ma = round(measured.battery_a * 1000)  # type: ignore[attr-defined]
-    inputs.panel_mv = round(measured.panel_v * 1000)  # type: ignore[attr-defined]
-    inputs.panel_ma = round(measured.panel_a * 1000)  # type: ignore[attr-defined]
-    inputs.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
-    inputs.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
-    inputs.rtc_s = measured.rtc_s  # type: ignore[attr-defined]
+def _put_measured(told: object, measured: Measured) -> None:
+    told.battery_mv = round(measured.battery_v * 1000)  # type: ignore[attr-defined]
+    told.battery_ma = round(measured.battery_a * 1000)  # type: ignore[attr-defined]
+    told.panel_mv = round(measured.panel_v * 1000)  # type: ignore[attr-defined]
+    told.panel_ma = round(measured.panel_a * 1000)  # type: ignore[attr-defined]
+    told.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
+    told.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
+    told.rtc_s = measured.rtc_s  # type: ignore[attr-defined]

@@ -80,14 +80,14 @@ paygo_console_event paygo_console_byte(paygo_console *console, char byte)
 }
 
 /* H2: a name and one ';' are complete after a short silence. */
-static uint32_t silence_needed(const paygo_console *console)
+static uint16_t silence_needed(const paygo_console *console)
 {
     const char *end = memchr(console->line, ';', console->length);
     const bool name_alone = end != NULL && end == console->line + console->length - 1;
     return name_alone && !console->spoilt ? PAYGO_SHORT_SILENCE_MS : PAYGO_SILENCE_MS;
 }
 
-paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elapsed_ms)
+paygo_console_event paygo_console_silence(paygo_console *console, uint16_t elapsed_ms)
 {
     if (!console->in_line) {
         return PAYGO_CONSOLE_NOTHING;
@@ -95,16 +95,16 @@ paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elaps
     if (elapsed_ms >= paygo_console_due_ms(console)) {
         return complete(console);
     }
-    console->silence_ms += elapsed_ms;
+    console->silence_ms = (uint16_t)(console->silence_ms + elapsed_ms);
     return PAYGO_CONSOLE_NOTHING;
 }
 
-uint32_t paygo_console_due_ms(const paygo_console *console)
+uint16_t paygo_console_due_ms(const paygo_console *console)
 {
     if (!console->in_line) {
-        return UINT32_MAX;
+        return PAYGO_NEVER_MS;
     }
-    return silence_needed(console) - console->silence_ms;
+    return (uint16_t)(silence_needed(console) - console->silence_ms);
 }
 
 uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most)

@@ -9,8 +9,11 @@
 #define PAYGO_LINE_MAX 160U
 
 /* Wire time after which a command without a line end is complete (H2). */
-#define PAYGO_SILENCE_MS UINT32_C(1000)
-#define PAYGO_SHORT_SILENCE_MS UINT32_C(50)
+#define PAYGO_SILENCE_MS 1000U
+#define PAYGO_SHORT_SILENCE_MS 50U
+
+/* A wire time that nothing waits for. What is longer than this counts as this. */
+#define PAYGO_NEVER_MS UINT16_MAX
 
 typedef struct {
     char line[PAYGO_LINE_MAX + 1U];
@@ -18,7 +21,7 @@ typedef struct {
     bool in_line;
     bool spoilt;    /* too long, or a byte that no command has */
     bool checked;   /* the host has used the check (H6) */
-    uint32_t silence_ms;
+    uint16_t silence_ms;
 } paygo_console;
 
 typedef enum {
@@ -34,10 +37,10 @@ int8_t paygo_hex_value(char digit);
 paygo_console_event paygo_console_byte(paygo_console *console, char byte);
 
 /* Takes `elapsed_ms` of wire time in which no byte came. */
-paygo_console_event paygo_console_silence(paygo_console *console, uint32_t elapsed_ms);
+paygo_console_event paygo_console_silence(paygo_console *console, uint16_t elapsed_ms);
 
-/* Wire time until the silence completes a command; UINT32_MAX when none is begun. */
-uint32_t paygo_console_due_ms(const paygo_console *console);
+/* Wire time until the silence completes a command; PAYGO_NEVER_MS when none is begun. */
+uint16_t paygo_console_due_ms(const paygo_console *console);
 
 /* Cuts the line into at most `most` fields at its ';'. Returns how many there are, or most + 1 when there are more. */
 uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most);

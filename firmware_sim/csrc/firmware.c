@@ -134,26 +134,28 @@ static void blink(paygo_firmware *firmware, paygo_outputs *outputs, paygo_colour
 /* H24. */
 static void blink_answer(paygo_firmware *firmware, paygo_outputs *outputs)
 {
-    const paygo_verdict *verdict = &firmware->answer.verdict;
-    switch (verdict->type) {
-    case PAYGO_ADD_TIME:
-    case PAYGO_SET_TIME:
-        blink(firmware, outputs, PAYGO_GREEN, 2);
-        break;
+    paygo_colour colour = PAYGO_GREEN;
+    uint8_t blinks = 2;
+    switch (firmware->answer_type) {
     case PAYGO_COUNTER_SYNC:
-        blink(firmware, outputs, PAYGO_GREEN, 3);
+        blinks = 3;
         break;
     case PAYGO_DISABLE_PAYG:
-        blink(firmware, outputs, PAYGO_GREEN, 5);
+        blinks = 5;
         break;
     case PAYGO_ALREADY_USED:
-        blink(firmware, outputs, PAYGO_GREEN, 1);
+        blinks = 1;
         break;
     case PAYGO_INVALID:
+        colour = PAYGO_RED;
+        blinks = firmware->answer_reason == PAYGO_REASON_WAITING ? 1 : 10;
+        break;
+    case PAYGO_ADD_TIME:
+    case PAYGO_SET_TIME:
     default:
-        blink(firmware, outputs, PAYGO_RED, verdict->reason == PAYGO_REASON_WAITING ? 1 : 10);
         break;
     }
+    blink(firmware, outputs, colour, blinks);
 }
 
 static bool is_test_code(const paygo_firmware *firmware, const char *digits, size_t length)
@@ -175,23 +177,28 @@ static uint8_t next_test(const paygo_saved *saved)
     return found;
 }
 
+static void answer(paygo_firmware *firmware, paygo_token_type type, paygo_reason reason, uint64_t seconds)
+{
+    firmware->answer_type = type;
+    firmware->answer_reason = reason;
+    firmware->answer_seconds = seconds;
+}
+
 /* H22: a test activation, if there is no wait and if it is not one too many. Returns whether it has to be stored. */
 static bool enter_test(paygo_firmware *firmware)
 {
-    paygo_answer *answer = &firmware->answer;
     const paygo_unit *unit = &firmware->live.unit;
     const uint8_t place = next_test(&firmware->live);
-    const uint64_t wait = paygo_unit_wait_left(unit);
     const uint64_t left = paygo_unit_seconds_left(unit);
-    memset(answer, 0, sizeof *answer);
-    answer->wait_seconds = wait > firmware->live.tests[place] ? wait : firmware->live.tests[place];
-    if (answer->wait_seconds > 0) {
-        answer->verdict.type = PAYGO_INVALID;
-        answer->verdict.reason = PAYGO_REASON_WAITING;
+    uint16_t wait = (uint16_t)paygo_unit_wait_left(unit); /* at most 512 minutes (T32) */
+    if (wait < firmware->live.tests[place]) {
+        wait = firmware->live.tests[place];
+    }
+    if (wait > 0) {
+        answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING, wait);
         return false;
     }
-    answer->verdict.type = PAYGO_ADD_TIME;
-    answer->seconds_left = left > PAYGO_TEST_S ? left : PAYGO_TEST_S;
+    answer(firmware, PAYGO_ADD_TIME, PAYGO_REASON_ACCEPTED, left > PAYGO_TEST_S ? left : PAYGO_TEST_S);
     firmware->next.tests[place] = PAYGO_TEST_HOUR_S;
     firmware->test_entered = true;
     return true;
@@ -233,6 +240,7 @@ static bool changes(const paygo_verdict *verdict)
 static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_after from = firmware->judged_for;
+    paygo_answer judged;
     if (!firmware->judging) {
         if (firmware->storage == PAYGO_STORAGE_READY) {
             (void)paygo_slots_run(&firmware->slots, &firmware->factory.config, &firmware->live.unit.window,
@@ -245,9 +253,11 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     }
     firmware->judging = false;
     firmware->next = firmware->live;
-    firmware->answer = paygo_unit_finish(&firmware->entry, &firmware->next.unit);
+    judged = paygo_unit_finish(&firmware->entry, &firmware->next.unit);
+    answer(firmware, judged.verdict.type, judged.verdict.reason,
+           judged.verdict.reason == PAYGO_REASON_WAITING ? judged.wait_seconds : judged.seconds_left);
     paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
-    if (changes(&firmware->answer.verdict)) {
+    if (changes(&judged.verdict)) {
         paygo_firmware_save(firmware, from);
         return;
     }
@@ -259,8 +269,7 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
                           paygo_after after)
 {
     if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
-        memset(&firmware->answer, 0, sizeof firmware->answer);
-        firmware->answer.verdict.type = PAYGO_INVALID;
+        answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED, 0);
         blink_answer(firmware, outputs);
         return true;
     }
@@ -282,27 +291,28 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
 }
 
 /* World time: whole seconds to the unit's clock, everything to protections and gauge. */
-static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint32_t wire_ms, uint32_t rtc_s)
+static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint16_t wire_ms)
 {
     const paygo_limits *limits = firmware->limits;
     const paygo_measured *measured = &firmware->measured;
     const uint32_t elapsed = firmware->rest_ms + world_ms;
     const uint32_t seconds = elapsed / 1000U;
+    const uint16_t few = seconds < UINT16_MAX ? (uint16_t)seconds : UINT16_MAX;
     uint8_t i;
     firmware->rest_ms = (uint16_t)(elapsed % 1000U);
     paygo_unit_tick(&firmware->live.unit, firmware->live.unit.clock + seconds);
-    firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
+    firmware->test_s = (uint8_t)(few < firmware->test_s ? firmware->test_s - few : 0);
     for (i = 0; i < PAYGO_TESTS; i++) {
         uint16_t *left = &firmware->live.tests[i];
-        *left = (uint16_t)(seconds < *left ? *left - seconds : 0);
+        *left = (uint16_t)(few < *left ? *left - few : 0);
     }
-    paygo_witness_update(&firmware->witness, rtc_s, seconds);
+    paygo_witness_update(&firmware->witness, measured->rtc_s, seconds);
     paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, measured->battery_mv, world_ms);
     paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, measured->battery_mv, world_ms);
     paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, measured->battery_mv, world_ms);
     paygo_gauge_update(&firmware->gauge, measured->battery_mv, measured->battery_ma, world_ms);
     paygo_light_update(&firmware->light, wire_ms);
-    firmware->repeat_ms = wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0;
+    firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
 }
 
 static bool after_entry(paygo_after after)
@@ -368,8 +378,7 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
     }
     firmware->test_entered = false;
     firmware->wrong_field = PAYGO_IN_FLASH("storage");
-    memset(&firmware->answer, 0, sizeof firmware->answer);
-    firmware->answer.verdict.type = PAYGO_INVALID;
+    answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED, 0);
     if (after_entry(after)) {
         blink_answer(firmware, outputs);
     }
@@ -502,7 +511,7 @@ static bool save_clock(paygo_firmware *firmware)
 }
 
 /* Takes console bytes until a command is complete. While something is being stored they wait (H3). */
-static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, uint32_t wire_ms, paygo_outputs *outputs)
+static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, uint16_t wire_ms, paygo_outputs *outputs)
 {
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
     if (!is_free(firmware) || (firmware->command_waiting && firmware->judging)) {
@@ -529,7 +538,7 @@ static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, u
     }
 }
 
-static void read_keypad(paygo_firmware *firmware, char pressed, uint32_t wire_ms, paygo_outputs *outputs)
+static void read_keypad(paygo_firmware *firmware, char pressed, uint16_t wire_ms, paygo_outputs *outputs)
 {
     const bool ready = firmware->storage == PAYGO_STORAGE_READY;
     const uint8_t length = paygo_digits_length(PAYGO_STANDARD, firmware->factory.config.restricted_digits);
@@ -592,7 +601,7 @@ static void speak(paygo_firmware *firmware, const paygo_reader *storage, paygo_o
 
 static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *storage)
 {
-    uint32_t due = paygo_console_due_ms(&firmware->console);
+    uint16_t due = paygo_console_due_ms(&firmware->console);
     paygo_event event;
     if (firmware->judging || firmware->command_waiting) {
         return 0;
@@ -604,9 +613,9 @@ static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *
         due = PAYGO_BLINK_MS;
     }
     if (firmware->keypad.entering && PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms < due) {
-        due = PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms;
+        due = (uint16_t)(PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms);
     }
-    return due;
+    return due < PAYGO_NEVER_MS ? due : UINT32_MAX;
 }
 
 static uint32_t sooner(uint32_t one, uint32_t other)
@@ -614,62 +623,52 @@ static uint32_t sooner(uint32_t one, uint32_t other)
     return one < other ? one : other;
 }
 
-/* So many whole seconds of world time from now, of which a part has passed; times beyond six weeks are that long. */
-static uint32_t in_seconds(const paygo_firmware *firmware, uint64_t seconds)
-{
-    return (uint32_t)(seconds < UINT32_C(4000000) ? seconds : UINT32_C(4000000)) * 1000U - firmware->rest_ms;
-}
-
 /* Credit or a test that ends, a clock to be stored, a protection that trips or clears, a comparison of clocks. */
 static uint32_t world_due_ms(const paygo_firmware *firmware)
 {
     const paygo_limits *limits = firmware->limits;
-    const paygo_unit *unit = &firmware->live.unit;
+    const uint64_t left = paygo_unit_seconds_left(&firmware->live.unit);
     const int32_t battery_mv = firmware->measured.battery_mv;
+    const uint32_t most = UINT32_C(4000000); /* times beyond six weeks are that long */
+    uint32_t due_s = UINT32_MAX;
     uint32_t due = paygo_guard_due_ms(&firmware->overvoltage, &limits->overvoltage, battery_mv);
     due = sooner(due, paygo_guard_due_ms(&firmware->undervoltage, &limits->undervoltage, battery_mv));
     due = sooner(due, paygo_guard_due_ms(&firmware->charge_stop, &limits->charge_stop, battery_mv));
     if (firmware->storage != PAYGO_STORAGE_READY) {
         return due;
     }
-    if (paygo_unit_active(unit) && !unit->unlocked) {
-        due = sooner(due, in_seconds(firmware, paygo_unit_seconds_left(unit)));
+    if (left > 0 && left != PAYGO_FOR_EVER) {
+        due_s = left < most ? (uint32_t)left : most;
     }
     if (firmware->test_s > 0) {
-        due = sooner(due, in_seconds(firmware, firmware->test_s));
+        due_s = sooner(due_s, firmware->test_s);
     }
     if (clock_matters(firmware) && !firmware->saving) {
-        due = sooner(due, in_seconds(firmware, firmware->wakes_at - SAVE_MARGIN_S - (uint32_t)unit->clock));
+        due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - (uint32_t)firmware->live.unit.clock);
     }
-    if (firmware->measured.has_rtc) {
-        due = sooner(due, in_seconds(firmware, PAYGO_WITNESS_S - firmware->witness.counted_s));
+    if (firmware->measured.rtc_s != 0) {
+        due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
     }
-    return due;
+    return due_s <= most ? sooner(due, due_s * 1000U - firmware->rest_ms) : due;
 }
 
-static void measure(paygo_firmware *firmware, const paygo_inputs *inputs)
+/* Time waits while something is said, and is counted from its end on. */
+static void hold(paygo_firmware *firmware, const paygo_inputs *inputs)
 {
-    paygo_measured *measured = &firmware->measured;
-    measured->battery_mv = inputs->battery_mv;
-    measured->battery_ma = inputs->battery_ma;
-    measured->panel_mv = inputs->panel_mv;
-    measured->panel_ma = inputs->panel_ma;
-    measured->load_ma = inputs->load_ma;
-    measured->temperature_dc = inputs->temperature_dc;
-    measured->has_rtc = inputs->rtc_s != 0;
-}
-
-static uint32_t sum(uint32_t one, uint32_t other)
-{
-    return one < UINT32_MAX - other ? one + other : UINT32_MAX;
+    const uint32_t wire_ms = inputs->wire_ms < PAYGO_NEVER_MS ? inputs->wire_ms + firmware->held_wire_ms : PAYGO_NEVER_MS;
+    firmware->held_wire_ms = (uint16_t)(wire_ms < PAYGO_NEVER_MS ? wire_ms : PAYGO_NEVER_MS);
+    firmware->held_world_ms += inputs->world_ms;
+    if (firmware->held_world_ms < inputs->world_ms) {
+        firmware->held_world_ms = UINT32_MAX;
+    }
 }
 
 /* Everything but what is being said, which must not change under way. */
 static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
-    const uint32_t wire_ms = sum(inputs->wire_ms, firmware->held_wire_ms);
-    measure(firmware, inputs);
-    pass_time(firmware, sum(inputs->world_ms, firmware->held_world_ms), wire_ms, inputs->rtc_s);
+    const uint16_t wire_ms = firmware->held_wire_ms;
+    firmware->measured = inputs->measured;
+    pass_time(firmware, firmware->held_world_ms, wire_ms);
     firmware->held_world_ms = firmware->held_wire_ms = 0;
     if (firmware->saving && inputs->write_done) {
         piece_written(firmware, &inputs->storage, outputs);
@@ -686,11 +685,9 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
     memset(outputs, 0, sizeof *outputs);
+    hold(firmware, inputs);
     if (firmware->reply == PAYGO_REPLY_NONE) {
         live(firmware, inputs, outputs);
-    } else {
-        firmware->held_world_ms = sum(firmware->held_world_ms, inputs->world_ms);
-        firmware->held_wire_ms = sum(firmware->held_wire_ms, inputs->wire_ms);
     }
     speak(firmware, &inputs->storage, outputs);
     if (firmware->piece_due) {

@@ -52,11 +52,9 @@ typedef struct {
 extern const paygo_limits paygo_standard_limits;
 
 /* How often an event is sent until it is acknowledged (H20), in wire time. */
-#define PAYGO_EVENT_REPEAT_MS UINT32_C(3000)
+#define PAYGO_EVENT_REPEAT_MS 3000U
 
 typedef struct {
-    uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS */
-    uint32_t wire_ms;       /* wire time since the last step */
     int32_t battery_mv;
     int32_t battery_ma;     /* positive charges */
     int32_t panel_mv;
@@ -64,23 +62,18 @@ typedef struct {
     int32_t load_ma;
     int32_t temperature_dc; /* 0.1 degree Celsius, at the battery */
     uint32_t rtc_s;         /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
+} paygo_measured;
+
+typedef struct {
+    uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS */
+    uint32_t wire_ms;       /* wire time since the last step */
+    paygo_measured measured;
     char key;               /* '0' ... '9', '*', '#', or 0 */
     bool write_done;        /* the write of an earlier step is complete */
     const char *rx;         /* console bytes that were not taken yet */
     uint16_t rx_length;
     paygo_reader storage;   /* how the port reads what it has written */
 } paygo_inputs;
-
-/* What was measured last. */
-typedef struct {
-    int32_t battery_mv;
-    int32_t battery_ma;
-    int32_t panel_mv;
-    int32_t panel_ma;
-    int32_t load_ma;
-    int32_t temperature_dc;
-    bool has_rtc;
-} paygo_measured;
 
 typedef struct {
     bool output;            /* the customer's output */
@@ -156,21 +149,23 @@ typedef struct {
     uint16_t rest_ms;        /* world time that does not make a whole second yet */
     uint16_t said;           /* how many characters of a reply were said, */
     uint16_t said_crc;       /* and their check */
-    uint32_t repeat_ms;      /* wire time until the oldest event is sent again */
+    uint16_t repeat_ms;      /* wire time until the oldest event is sent again */
+    uint16_t held_wire_ms;   /* wire time that passed while something was said, and waits to be counted, */
+    uint32_t held_world_ms;  /* and world time */
     uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
     paygo_saved live;        /* what is stored, plus the clock since then */
+    paygo_token_type answer_type; /* of the entry that is being stored or answered, */
+    paygo_reason answer_reason;
+    uint64_t answer_seconds; /* of credit, or to wait */
     paygo_light light;
     paygo_journal journal;
     paygo_event event;       /* of a record of an event, or told, or acknowledged */
     paygo_record record;     /* which record is being stored, and how far */
     uint32_t first_boot;     /* what the first start is called */
-    uint32_t held_world_ms;  /* time that passed while something was said, and waits to be counted */
-    uint32_t held_wire_ms;
     paygo_witness witness;   /* H25 */
-    paygo_measured measured;
+    paygo_measured measured; /* last */
     paygo_gauge gauge;
     int32_t latched_value[PAYGO_ALERTS];
-    paygo_answer answer;     /* of the entry that is being stored */
     paygo_saved next;        /* what is being stored */
     paygo_factory factory;
     paygo_entry entry;
@@ -210,7 +205,7 @@ bool paygo_firmware_output(const paygo_firmware *firmware);
 void paygo_firmware_save(paygo_firmware *firmware, paygo_after after);
 
 /*
- * An entry from the console or the keypad. Returns whether it is answered already, with firmware->answer; otherwise it is
+ * An entry from the console or the keypad. Returns whether it is answered already; otherwise it is
  * being judged or stored.
  */
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,

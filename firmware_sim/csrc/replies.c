@@ -13,8 +13,8 @@
  *     %c  V of the panel              %C  this start                  %2  operator's switch
  *     %d  A of the panel              %D  s of the unit's clock       %3  whether the output is on, ON or OFF
  *     %e  W of the panel              %E  s of credit                 %4  the same, true or false
- *     %f  A of the load               %F  s to wait, as answered      %5  whether the battery may be charged
- *     %g  state of charge             %G  s of credit, as answered    %6  whether PAYG is disabled
+ *     %f  A of the load               %F  s that an entry is answered %5  whether the battery may be charged
+ *     %g  state of charge                                             %6  whether PAYG is disabled
  *     %h  degrees Celsius             %H  start of the event          %7  alert of the event
  *     %i  value of the event          %I  number of the event         %8  RAISED or CLEARED
  *                                                                     %9  unit of the event's value
@@ -85,9 +85,7 @@ static uint64_t number(const paygo_firmware *firmware, const paygo_event *event,
     case 'E':
         return paygo_unit_seconds_left(unit);
     case 'F':
-        return firmware->answer.wait_seconds;
-    case 'G':
-        return firmware->answer.seconds_left;
+        return firmware->answer_seconds;
     case 'H':
         return event->boot;
     default:
@@ -163,18 +161,19 @@ static void say_line(const paygo_firmware *firmware, const paygo_event *event, c
 }
 
 /* H11. */
-static const char *token_line(const paygo_answer *answer)
+static const char *token_line(const paygo_firmware *firmware)
 {
-    if (answer->verdict.reason == PAYGO_REASON_WAITING) {
+    if (firmware->answer_reason == PAYGO_REASON_WAITING) {
         return PAYGO_IN_FLASH("TOKEN;WAIT;%F");
     }
-    if (answer->verdict.type == PAYGO_INVALID) {
+    if (firmware->answer_type == PAYGO_INVALID) {
         return PAYGO_IN_FLASH("TOKEN;INVALID");
     }
-    if (answer->verdict.type == PAYGO_ALREADY_USED) {
+    if (firmware->answer_type == PAYGO_ALREADY_USED) {
         return PAYGO_IN_FLASH("TOKEN;ALREADY_USED");
     }
-    return answer->seconds_left == PAYGO_FOR_EVER ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED") : PAYGO_IN_FLASH("TOKEN;VALID;%G");
+    return firmware->answer_seconds == PAYGO_FOR_EVER ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED")
+                                                      : PAYGO_IN_FLASH("TOKEN;VALID;%F");
 }
 
 /* H13. */
@@ -193,7 +192,7 @@ static const char *line_of(const paygo_firmware *firmware)
     case PAYGO_REPLY_SETUP: /* H10, H14 */
         return firmware->wrong_field == NULL ? PAYGO_IN_FLASH("SETUP%0;OK") : PAYGO_IN_FLASH("SETUP%0;ERROR;%1");
     case PAYGO_REPLY_TOKEN:
-        return token_line(&firmware->answer);
+        return token_line(firmware);
     case PAYGO_REPLY_STATUS:
         return status_line(&firmware->live.unit);
     case PAYGO_REPLY_TELEMETRY: /* H15: the simple form of OpenPAYGO Metrics, where a current into the battery is negative */

@@ -10,33 +10,28 @@ static int32_t ahead(uint32_t moved_s, uint32_t counted_s)
     return behind ? -size : size;
 }
 
-static void begin(paygo_witness *witness, uint32_t rtc_s)
-{
-    witness->first_s = rtc_s;
-    witness->last_s = rtc_s;
-    witness->counted_s = 0;
-}
-
 void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s)
 {
+    const bool back = rtc_s < witness->last_s;
+    uint32_t since = witness->last_s;
     if (rtc_s == 0) {
         return;
     }
-    if (rtc_s < witness->last_s) {
-        witness->tampered = true;
-        witness->off_s = ahead(rtc_s, witness->last_s);
-        begin(witness, rtc_s);
-        return;
+    if (witness->first_s != 0 || back) {
+        uint32_t moved = rtc_s;
+        if (!back) {
+            witness->last_s = rtc_s;
+            witness->counted_s += elapsed_s;
+            if (witness->counted_s < PAYGO_WITNESS_S) {
+                return;
+            }
+            moved -= witness->first_s;
+            since = witness->counted_s;
+        }
+        witness->off_s = ahead(moved, since);
+        witness->tampered = back || witness->off_s > PAYGO_WITNESS_SLACK_S || witness->off_s < -PAYGO_WITNESS_SLACK_S;
     }
-    if (witness->first_s == 0) {
-        begin(witness, rtc_s);
-        return;
-    }
+    witness->first_s = rtc_s;
     witness->last_s = rtc_s;
-    witness->counted_s += elapsed_s;
-    if (witness->counted_s >= PAYGO_WITNESS_S) {
-        witness->off_s = ahead(rtc_s - witness->first_s, witness->counted_s);
-        witness->tampered = witness->off_s > PAYGO_WITNESS_SLACK_S || witness->off_s < -PAYGO_WITNESS_SLACK_S;
-        begin(witness, rtc_s);
-    }
+    witness->counted_s = 0;
 }

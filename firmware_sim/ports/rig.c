@@ -129,13 +129,13 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     inputs->key = (char)frame[2];
     inputs->world_ms = get(3, 2);
     inputs->wire_ms = get(5, 3);
-    inputs->battery_mv = get_signed(8, 3);
-    inputs->battery_ma = get_signed(11, 3);
-    inputs->panel_mv = get_signed(14, 3);
-    inputs->panel_ma = get_signed(17, 3);
-    inputs->load_ma = get_signed(20, 3);
-    inputs->temperature_dc = get_signed(23, 2);
-    inputs->rtc_s = get(25, 4);
+    inputs->measured.battery_mv = get_signed(8, 3);
+    inputs->measured.battery_ma = get_signed(11, 3);
+    inputs->measured.panel_mv = get_signed(14, 3);
+    inputs->measured.panel_ma = get_signed(17, 3);
+    inputs->measured.load_ma = get_signed(20, 3);
+    inputs->measured.temperature_dc = get_signed(23, 2);
+    inputs->measured.rtc_s = get(25, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;

@@ -111,7 +111,7 @@ static const char *ask(board *unit, const char *sent)
 static void power_on(board *unit)
 {
     memset(&unit->inputs, 0, sizeof unit->inputs);
-    unit->inputs.battery_mv = 12500;
+    unit->inputs.measured.battery_mv = 12500;
     unit->inputs.storage.read = read_image;
     unit->inputs.storage.context = unit->image;
     unit->powered = true;
@@ -216,8 +216,8 @@ static void a_line_has_at_most_160_characters(void)
     CHECK(command_of(&console, 0) == PAYGO_CONSOLE_LINE);
     CHECK(console.length == 0);
     CHECK(paygo_console_byte(&console, '\n') == PAYGO_CONSOLE_NOTHING); /* H5 */
-    CHECK(paygo_console_silence(&console, UINT32_MAX) == PAYGO_CONSOLE_NOTHING);
-    CHECK(paygo_console_due_ms(&console) == UINT32_MAX);
+    CHECK(paygo_console_silence(&console, UINT16_MAX) == PAYGO_CONSOLE_NOTHING);
+    CHECK(paygo_console_due_ms(&console) == PAYGO_NEVER_MS);
     CHECK(paygo_console_fields(line, fields, 3) == 4);
 }
 
@@ -238,16 +238,16 @@ static void the_longest_time_is_no_short_one(void)
     paygo_light_update(&light, 3 * PAYGO_BLINK_MS - 1U);
     CHECK(light.blinks == 9);
     CHECK(paygo_light_now(&light) == PAYGO_GREEN);
-    paygo_light_update(&light, UINT32_MAX);
+    paygo_light_update(&light, UINT16_MAX);
     CHECK(paygo_light_now(&light) == PAYGO_DARK);
     (void)paygo_keypad_update(&keypad, '*', 9, 0);
     (void)paygo_keypad_update(&keypad, 0, 9, PAYGO_KEY_TIMEOUT_MS - 1U);
     CHECK(keypad.entering);
-    (void)paygo_keypad_update(&keypad, 0, 9, UINT32_MAX);
+    (void)paygo_keypad_update(&keypad, 0, 9, UINT16_MAX);
     CHECK(!keypad.entering);
     CHECK(paygo_console_byte(&console, '#') == PAYGO_CONSOLE_NOTHING);
     CHECK(paygo_console_silence(&console, PAYGO_SILENCE_MS - 1U) == PAYGO_CONSOLE_NOTHING);
-    CHECK(paygo_console_silence(&console, UINT32_MAX) == PAYGO_CONSOLE_LINE); /* H2 */
+    CHECK(paygo_console_silence(&console, UINT16_MAX) == PAYGO_CONSOLE_LINE); /* H2 */
 }
 
 static void a_line_is_the_same_in_pieces(void)
@@ -282,12 +282,12 @@ static void readings_at_the_ends_of_their_numbers_are_told(void)
     size_t i;
     ready_board(&unit);
     for (i = 0; i < sizeof ends / sizeof ends[0]; i++) { /* H15 */
-        unit.inputs.battery_mv = ends[i];
-        unit.inputs.battery_ma = ends[i];
-        unit.inputs.panel_mv = ends[i];
-        unit.inputs.panel_ma = ends[i];
-        unit.inputs.load_ma = ends[i];
-        unit.inputs.temperature_dc = ends[i];
+        unit.inputs.measured.battery_mv = ends[i];
+        unit.inputs.measured.battery_ma = ends[i];
+        unit.inputs.measured.panel_mv = ends[i];
+        unit.inputs.measured.panel_ma = ends[i];
+        unit.inputs.measured.load_ma = ends[i];
+        unit.inputs.measured.temperature_dc = ends[i];
         run(&unit, 1000, 0, "");
         CHECK(strstr(ask(&unit, "#TELEMETRY;\n"), "}}\r\n") != NULL);
         if (ends[i] == INT32_MIN) {
@@ -395,7 +395,7 @@ static void there_is_no_alert_beyond_the_last(void)
     static board unit;
     ready_board(&unit);
     run(&unit, 10000, 0, "");
-    unit.inputs.battery_mv = 17000;
+    unit.inputs.measured.battery_mv = 17000;
     run(&unit, 10000, 0, "");
     CHECK(paygo_firmware_alert(&unit.firmware, PAYGO_ALERT_BATTERY_OVERVOLTAGE)); /* H17 */
     CHECK(!paygo_firmware_alert(&unit.firmware, PAYGO_ALERTS));
@@ -465,7 +465,7 @@ static void everything_goes_on_while_an_entry_is_judged(void)
     unit.said_length = 0;
     unit.inputs.rx = "#TOKEN;123456789\n#STATUS;\n#TOKEN;12\n";
     unit.inputs.rx_length = (uint16_t)strlen(unit.inputs.rx);
-    unit.inputs.battery_mv = 17000;
+    unit.inputs.measured.battery_mv = 17000;
     unit.inputs.world_ms = unit.inputs.wire_ms = 10;
     do {
         unit.inputs.key = (char)(steps == 5 ? '#' : 0);
@@ -550,7 +550,7 @@ static void stuck_bits_give_nothing(void)
         CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
         for (i = 0; i < PAYGO_CLOCKS; i++) {
             run(&unit, 27000, 0, "");
-            unit.inputs.battery_mv = i % 2U == 0 ? 17000 : 12500;
+            unit.inputs.measured.battery_mv = i % 2U == 0 ? 17000 : 12500;
             run(&unit, 60000, 0, "");
         }
         CHECK(unit.firmware.storage == PAYGO_STORAGE_READY);
@@ -787,7 +787,7 @@ static void fifty_years_do_not_overflow(void)
     ready_board(&unit);
     unit.firmware.live.unit.clock = years_50 - 40U;
     unit.firmware.wakes_at = years_50 - 40U + PAYGO_CLOCK_AHEAD_S;
-    unit.inputs.rtc_s = UINT32_MAX - 10000U;
+    unit.inputs.measured.rtc_s = UINT32_MAX - 10000U;
     CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
     run(&unit, 30000, 0, "");
     CHECK(strcmp(ask(&unit, "#STATUS;\n"), "#STATUS;ACTIVE;604770\r\n") == 0);
@@ -807,7 +807,7 @@ static void nothing_changes_before_it_is_due(void)
     ready_board(&unit);
     run(&unit, 0, 0, "");
     CHECK(unit.outputs.world_due_ms == UINT32_MAX); /* neither credit nor a clock chip: nothing to wait for */
-    unit.inputs.battery_mv = 17000;
+    unit.inputs.measured.battery_mv = 17000;
     run(&unit, 0, 0, "");
     CHECK(unit.outputs.world_due_ms == 1000); /* H26 */
     run(&unit, 999, 0, "");
@@ -815,12 +815,12 @@ static void nothing_changes_before_it_is_due(void)
     CHECK(!unit.firmware.overvoltage.active);
     run(&unit, 1, 0, "");
     CHECK(unit.firmware.overvoltage.active);
-    unit.inputs.battery_mv = 12500;
+    unit.inputs.measured.battery_mv = 12500;
     run(&unit, 0, 0, "");
     CHECK(unit.outputs.world_due_ms == 30000);
     run(&unit, 30000, 0, "");
     CHECK(!unit.firmware.overvoltage.active);
-    unit.inputs.battery_mv = 13000;
+    unit.inputs.measured.battery_mv = 13000;
     run(&unit, 60000, 0, "");
     CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
     while (paygo_unit_active(&unit.firmware.live.unit) && slept_ms < UINT32_C(700000000)) {
@@ -943,13 +943,13 @@ static uint16_t noise_breaks_nothing(uint32_t seed, uint32_t steps)
             write_left == 0 && random_number(4) == 0 ? random_number(PAYGO_LONGEST_STEP_MS + 1U) : random_number(100);
         inputs->wire_ms = random_number(1200);
         inputs->key = (char)(random_number(3) == 0 ? keys[random_number(12)] : 0);
-        inputs->battery_mv = random_reading();
-        inputs->battery_ma = random_reading();
-        inputs->panel_mv = random_reading();
-        inputs->panel_ma = random_reading();
-        inputs->load_ma = random_reading();
-        inputs->temperature_dc = random_reading();
-        inputs->rtc_s = random_number(3) == 0 ? random_number(UINT32_MAX) : (uint32_t)unit.firmware.live.unit.clock;
+        inputs->measured.battery_mv = random_reading();
+        inputs->measured.battery_ma = random_reading();
+        inputs->measured.panel_mv = random_reading();
+        inputs->measured.panel_ma = random_reading();
+        inputs->measured.load_ma = random_reading();
+        inputs->measured.temperature_dc = random_reading();
+        inputs->measured.rtc_s = random_number(3) == 0 ? random_number(UINT32_MAX) : (uint32_t)unit.firmware.live.unit.clock;
         inputs->write_done = write_left == 1;
         if (write_left == 1) {
             memcpy(unit.image + unit.outputs.write.offset, unit.outputs.write.bytes, unit.outputs.write.length);

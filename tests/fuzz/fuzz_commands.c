@@ -171,7 +171,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     inputs.storage.context = unit.image;
     paygo_firmware_boot(&unit.firmware, &inputs.storage, 1U + kind);
     unit.firmware.console.checked = (kind & 0x20U) != 0;
-    inputs.battery_mv = 12600;
+    inputs.measured.battery_mv = 12600;
     if (kind % 2U == 0) {
         command(&unit, setup, sizeof setup - 1U, &inputs);
     }
@@ -189,8 +189,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             while (left > 0 && *at >= '0' && *at <= '9' && decivolts < 100000) {
                 decivolts = decivolts * 10 + (int32_t)(take(&at, &left, 1) - '0');
             }
-            inputs.battery_mv = decivolts * 100;
-            inputs.battery_ma = decivolts - 120;
+            inputs.measured.battery_mv = decivolts * 100;
+            inputs.measured.battery_ma = decivolts - 120;
             inputs.world_ms = PAYGO_LONGEST_STEP_MS;
             inputs.wire_ms = PAYGO_EVENT_REPEAT_MS;
             step(&unit, &inputs);

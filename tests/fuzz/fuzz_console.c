@@ -156,11 +156,11 @@ static void hear(paygo_console *console, model *line, char byte)
     require(event == PAYGO_CONSOLE_NOTHING);
 }
 
-static void be_silent(paygo_console *console, model *line, uint32_t elapsed_ms)
+static void be_silent(paygo_console *console, model *line, uint16_t elapsed_ms)
 {
-    const uint32_t due_ms = paygo_console_due_ms(console);
+    const uint16_t due_ms = paygo_console_due_ms(console);
     const paygo_console_event event = paygo_console_silence(console, elapsed_ms);
-    require((due_ms == UINT32_MAX) == !line->in_line);
+    require((due_ms == PAYGO_NEVER_MS) == !line->in_line);
     line->silence_ms += elapsed_ms;
     if (!line->in_line) {
         require(event == PAYGO_CONSOLE_NOTHING);
@@ -246,7 +246,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const uint8_t byte = (uint8_t)take(&data, &size, 1);
         if (byte == ESCAPE) {
             const uint32_t steps = (uint32_t)take(&data, &size, 1);
-            be_silent(&console, &line, steps == 255 ? UINT32_MAX : steps * 4U);
+            be_silent(&console, &line, (uint16_t)(steps == 255 ? UINT16_MAX : steps * 4U));
         } else {
             hear(&console, &line, (char)byte);
         }

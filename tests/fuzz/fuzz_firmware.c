@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&inputs, 0, sizeof inputs);
     inputs.storage.read = read_image;
     inputs.storage.context = image;
-    inputs.battery_mv = 12600;
+    inputs.measured.battery_mv = 12600;
     inputs.rx = setup;
     inputs.rx_length = sizeof setup - 1;
     boot(&firmware, &inputs);
@@ -69,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         inputs.world_ms = op * 100U;
         inputs.wire_ms = op;
         inputs.key = op % 16 == 0 && length > 0 ? (char)data[0] : 0;
-        inputs.rtc_s += op % 8 == 7 ? 0U - op : op / 10U;
-        inputs.battery_mv = 9000 + op * 40;
-        inputs.battery_ma = op * 20 - 2000;
+        inputs.measured.rtc_s += op % 8 == 7 ? 0U - op : op / 10U;
+        inputs.measured.battery_mv = 9000 + op * 40;
+        inputs.measured.battery_ma = op * 20 - 2000;
         inputs.rx = (const char *)data;
         inputs.rx_length = length;
         data += length;

@@ -14,7 +14,7 @@ typedef struct {
     uint64_t idle_ms;
 } typed;
 
-static void check_keypad(paygo_keypad *keypad, typed *model, char key, uint8_t entry_length, uint32_t elapsed_ms)
+static void check_keypad(paygo_keypad *keypad, typed *model, char key, uint8_t entry_length, uint16_t elapsed_ms)
 {
     paygo_keypad_event expected = PAYGO_KEYPAD_NOTHING;
     model->idle_ms = key == 0 ? model->idle_ms + elapsed_ms : 0;
@@ -44,7 +44,7 @@ static void check_keypad(paygo_keypad *keypad, typed *model, char key, uint8_t e
 
 /* A pattern of so many blinks is over after so many times two phases, however time is cut. */
 static void check_light(paygo_light *light, uint64_t *since_ms, paygo_colour *colour, uint8_t *blinks, uint8_t begin,
-                        uint32_t elapsed_ms)
+                        uint16_t elapsed_ms)
 {
     bool lit;
     if (begin != 0) {
@@ -135,9 +135,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const int32_t mv = (int32_t)take(&data, &size, 2);
         const int32_t ma = (int32_t)take(&data, &size, 2) - 32768;
         const uint32_t elapsed_ms = op % 16U == 15 ? UINT32_MAX - op : (uint32_t)take(&data, &size, 2);
+        const uint16_t wire_ms = (uint16_t)(elapsed_ms < UINT16_MAX ? elapsed_ms : UINT16_MAX);
         const char key = op % 16U < 12 ? keys[op % 16U] : 0;
-        check_keypad(&keypad, &model, key, entry_length, elapsed_ms);
-        check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, elapsed_ms);
+        check_keypad(&keypad, &model, key, entry_length, wire_ms);
+        check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, wire_ms);
         check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
         check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), elapsed_ms / 1000U);
         check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, elapsed_ms);

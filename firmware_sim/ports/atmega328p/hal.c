@@ -314,13 +314,13 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     elapsed_ms = 0;
     key = '\0';
     hal_unlock();
-    inputs->battery_mv = (int32_t)convert(BATTERY_VOLTS) * MV_PER_STEP;
-    inputs->panel_mv = (int32_t)convert(PANEL_VOLTS) * MV_PER_STEP;
-    inputs->battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
-    inputs->panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
-    inputs->load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
-    inputs->rtc_s = 0; /* no clock chip */
-    inputs->temperature_dc = 250; /* no sensor; no protection depends on it */
+    inputs->measured.battery_mv = (int32_t)convert(BATTERY_VOLTS) * MV_PER_STEP;
+    inputs->measured.panel_mv = (int32_t)convert(PANEL_VOLTS) * MV_PER_STEP;
+    inputs->measured.battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->measured.panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->measured.load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->measured.rtc_s = 0; /* no clock chip */
+    inputs->measured.temperature_dc = 250; /* no sensor; no protection depends on it */
 }
 
 void hal_act(const paygo_outputs *outputs)

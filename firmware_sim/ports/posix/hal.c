@@ -103,8 +103,8 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     const uint32_t now = now_ms();
     inputs->world_ms = inputs->wire_ms = now - waited_at_ms;
     waited_at_ms = now;
-    inputs->battery_mv = 12700;
-    inputs->temperature_dc = 250;
+    inputs->measured.battery_mv = 12700;
+    inputs->measured.temperature_dc = 250;
     inputs->key = '\0';
 }
 
