@@ -1,0 +1,289 @@
+"""What people switch on, and when: appliances, habits, and the demand of many homes by quarters of an hour.
+
+Watts, hours and inrush are those that solar homes have at 12 V: televisions from the Global LEAP tests (0.05 to 0.10 W
+per square inch, Energy Efficiency 2016, table 2) scaled to their size; fans as IDCOL's specification of 2014 allows
+them; all else typical values. Habits follow what 1 000 pay-as-you-go systems showed (arXiv 2502.14630): an evening peak
+from 18 to 22 h, a second one at midday with a television, five kinds of households. Their shares are typical values.
+
+Every draw is a hash of seed, unit, day, appliance and use (SplitMix64, Steele, Lea and Flood 2014), so that neither the
+order of units nor how they are cut into chunks changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from paygo_core.errors import PaygoError, brief
+
+SLOTS = 96
+"""Quarters of an hour in a day."""
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_DAY_KEY = np.uint64(0xD1B54A32D192ED03)
+_USE_KEY = 0x8CB92BA72F3D8DD7
+_MOST_USES = 16
+
+Watts = npt.NDArray[np.float32]
+_Hashes = npt.NDArray[np.uint64]
+_Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Use:
+    """One time of the day at which something is on.
+
+    start_h: hour of the day in the mean; hours: how long; jitter: the start is up to so many hours earlier or later,
+    the duration up to such a share shorter or longer. chance: of a day. steady: whoever lives there, as a light with a
+    sensor is.
+    """
+
+    start_h: float
+    hours: float
+    start_jitter_h: float = 0.5
+    hours_jitter: float = 0.3
+    chance: float = 1.0
+    steady: bool = False
+
+
+@dataclass(frozen=True)
+class Appliance:
+    """Something on the unit's output.
+
+    watts: while on. standby_w: while off. inrush: how many times its watts it takes as it starts. levels: shares of its
+    watts that people choose from. follows: the kind whose draws it shares, as a decoder is on with its television.
+    """
+
+    name: str
+    kind: str
+    watts: float
+    uses: tuple[Use, ...]
+    standby_w: float = 0.0
+    inrush: float = 1.0
+    levels: tuple[float, ...] = (1.0,)
+    follows: str = ""
+
+    def profile(self) -> _Numbers:
+        """The share of each quarter of an hour that it is on, in the mean of many moderate homes and days."""
+        draws = (np.arange(32) + 0.5) / 16 - 1
+        shares = np.zeros(SLOTS)
+        edges = np.arange(SLOTS + 1) / 4
+        for use in self.uses:
+            start = (use.start_h + use.start_jitter_h * draws)[:, np.newaxis, np.newaxis]
+            end = start + use.hours * (1 + use.hours_jitter * draws)[:, np.newaxis]
+            covered = np.diff(np.clip(edges, start, end), axis=2) * 4
+            shares += use.chance * covered.mean(axis=(0, 1))
+        return shares
+
+
+@dataclass(frozen=True)
+class Archetype:
+    """A kind of household. amount: of a moderate one's hours. later_h: of the evening. daytime: of the chance that
+    something is on between 9 and 16 h. share: of all households."""
+
+    name: str
+    amount: float
+    later_h: float
+    daytime: float
+    share: float
+
+
+ARCHETYPES = (
+    Archetype("low", 0.65, 0.0, 1.0, 0.25),
+    Archetype("moderate", 1.0, 0.0, 1.0, 0.35),
+    Archetype("high", 1.35, 0.0, 1.0, 0.15),
+    Archetype("night", 1.1, 1.5, 0.5, 0.15),
+    Archetype("single peak", 0.9, 0.0, 0.1, 0.10),
+)
+"""The kinds that units draw from. Their numbers are typical values."""
+MODERATE = ARCHETYPES[1]
+
+
+@dataclass(frozen=True)
+class Household:
+    """The appliances of a home, and how it lives; archetype None: each unit draws its own by the shares."""
+
+    name: str
+    appliances: tuple[Appliance, ...]
+    archetype: Archetype | None = None
+
+    def daily_wh(self) -> float:
+        """Wh a day that a moderate home of this kind uses in the mean."""
+        total = 0.0
+        for item in self.appliances:
+            on = float(item.profile().sum()) / 4
+            total += item.watts * on * sum(item.levels) / len(item.levels) + item.standby_w * max(24 - on, 0)
+        return total
+
+
+_EVENING = Use(18.5, 4.0, 0.75, 0.3, 0.97)
+_MORNING = Use(5.25, 0.75, 0.3, 0.3, 0.6)
+_WATCHING = (Use(12.75, 1.2, 0.75, 0.4, 0.45), Use(19.0, 3.2, 0.6, 0.35, 0.92))
+
+APPLIANCES = {
+    item.name: item
+    for item in (
+        Appliance("light", "light", 2.0, (_MORNING, _EVENING)),
+        Appliance("dimmable light", "light", 3.0, (_MORNING, _EVENING), levels=(1.0, 0.5, 0.25)),
+        Appliance("security light", "light", 0.5, (Use(0, 6, 0, 0, steady=True), Use(18.25, 6, 0.2, 0, steady=True))),
+        Appliance("radio", "radio", 2.5, (Use(6.0, 1.5, 0.75, 0.4, 0.75), Use(16.5, 2.5, 1.0, 0.4, 0.8))),
+        Appliance("television 24", "television", 15.0, _WATCHING, standby_w=0.4, inrush=3.0),
+        Appliance("television 32", "television", 28.0, _WATCHING, standby_w=0.5, inrush=3.0),
+        Appliance("decoder", "decoder", 7.0, _WATCHING, inrush=2.0, follows="television"),
+        Appliance("fan", "fan", 8.0, (Use(12.5, 3.0, 1.0, 0.4, 0.7), Use(19.5, 4.5, 0.75, 0.4, 0.85)), inrush=2.5),
+        Appliance("phone", "phone", 5.9, (Use(17.5, 2.0, 1.0, 0.4, 0.9),)),
+        Appliance("feature phone", "phone", 3.0, (Use(18.0, 1.6, 1.0, 0.4, 0.75),)),
+        Appliance("water pump", "pump", 45.0, (Use(8.5, 1.0, 1.5, 0.5, 0.9),), inrush=5.0),
+        Appliance(
+            "water filter", "filter", 12.0, (Use(7.0, 1.0, 1.0, 0.3, 0.9), Use(17.0, 1.0, 1.0, 0.3, 0.8)), inrush=2.0
+        ),
+        Appliance("router", "router", 6.0, (Use(0, 24, 0, 0, steady=True),)),
+    )
+}
+"""By name. A phone is charged through a 5 V converter of 85 %."""
+
+
+def household(name: str, *appliances: str, archetype: Archetype | None = None) -> Household:
+    """A home of appliances by name, each as often as it is named. Raises PaygoError."""
+    for wanted in appliances:
+        if wanted not in APPLIANCES:
+            raise PaygoError(f"no appliance is called {brief(wanted)}", f"there are {', '.join(APPLIANCES)}")
+    return Household(name, tuple(APPLIANCES[wanted] for wanted in appliances), archetype)
+
+
+LIGHTS_HOME = household("lights", "light", "light", "security light", "radio", "feature phone", "feature phone")
+"""What a 20 W kit carries, 30 to 60 Wh a day."""
+TELEVISION_HOME = household(
+    "television", *3 * ["light"], "dimmable light", "security light", "television 24", "decoder", "radio", "phone"
+)
+"""What a 50 W kit carries, 100 to 180 Wh a day."""
+FAN_HOME = household(
+    "television and fan",
+    *4 * ["light"],
+    "dimmable light",
+    "security light",
+    "television 32",
+    "decoder",
+    "fan",
+    "radio",
+    *2 * ["phone"],
+)
+"""What a 100 W kit carries, 200 to 350 Wh a day."""
+
+
+def demand(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
+    """Mean watts that each unit's people want in each quarter of an hour of a day: float32, units × 96.
+
+    units: their numbers, 0 or more. day: since the beginning, one for all or one a unit. seed: 0 … 2**64 - 1.
+    """
+    numbers = _units(units)
+    milliwatts = np.zeros((len(numbers), SLOTS + 2), np.int32)
+    rows = np.arange(len(numbers))
+    for item, start, end, level in _sessions(home, numbers, day, seed):
+        on = np.rint((item.watts * level - item.standby_w) * 1000)
+        for edge, rise in ((start, on), (end, -on)):
+            slot = edge.astype(np.int64)
+            late = np.rint(rise * (edge - slot)).astype(np.int32)
+            milliwatts[rows, slot] += rise.astype(np.int32) - late
+            milliwatts[rows, slot + 1] += late
+    standby = round(sum(item.standby_w for item in home.appliances) * 1000)
+    watts: Watts = (np.cumsum(milliwatts[:, :SLOTS], axis=1, dtype=np.int32) + standby).astype(np.float32)
+    watts /= np.float32(1000)
+    return watts
+
+
+def peaks(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
+    """The most watts at any moment of each quarter of an hour, for over-current: all that is on together, and the
+    largest inrush of what starts. Shape and arguments are those of `demand`."""
+    numbers = _units(units)
+    rows = np.arange(len(numbers))
+    on = np.zeros((len(numbers), SLOTS + 2))
+    inrush = np.zeros((len(numbers), SLOTS + 2))
+    for item, start, end, level in _sessions(home, numbers, day, seed):
+        watts = np.where(end > start, item.watts * level, 0)
+        first = start.astype(np.int64)
+        on[rows, first] += watts
+        on[rows, np.ceil(end).astype(np.int64)] -= np.where(np.ceil(end) > first, watts, 0)
+        inrush[rows, first] = np.maximum(inrush[rows, first], watts * (item.inrush - 1))
+    standby = sum(item.standby_w for item in home.appliances)
+    most: Watts = (np.cumsum(on, axis=1) + inrush + standby)[:, :SLOTS].round(3).astype(np.float32)
+    return most
+
+
+def dim_levels(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
+    """How bright people have the dimmable lights in each quarter of an hour: the highest level in it, 0 where all are
+    off. Shape and arguments are those of `demand`."""
+    numbers = _units(units)
+    slots = np.arange(SLOTS)
+    levels = np.zeros((len(numbers), SLOTS), np.float32)
+    for item, start, end, level in _sessions(home, numbers, day, seed):
+        if len(item.levels) > 1:
+            touched = (slots + 1 > start[:, np.newaxis]) & (slots < end[:, np.newaxis])
+            levels = np.maximum(levels, np.where(touched, level[:, np.newaxis], 0).astype(np.float32))
+    return levels
+
+
+def archetypes_of(home: Household, units: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
+    """Which of ARCHETYPES each unit's household is."""
+    if home.archetype is not None:
+        return np.full(len(_units(units)), ARCHETYPES.index(home.archetype))
+    bounds = np.cumsum([kind.share for kind in ARCHETYPES])[:-1]
+    found: npt.NDArray[np.int64] = np.searchsorted(bounds, _chances(_homes(_units(units), seed), 0), side="right")
+    return found
+
+
+def _units(units: npt.ArrayLike) -> _Hashes:
+    return np.atleast_1d(np.asarray(units)).astype(np.uint64)
+
+
+def _mixed(state: _Hashes) -> _Hashes:
+    """SplitMix64's output function."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: _Hashes = state ^ (state >> np.uint64(31))
+    return mixed
+
+
+def _homes(units: _Hashes, seed: int) -> _Hashes:
+    start = _mixed(np.array([seed], np.uint64) + _GOLDEN)
+    return _mixed(start + (units + np.uint64(1)) * _GOLDEN)
+
+
+def _chances(hashes: _Hashes, field: int) -> _Numbers:
+    """One of four numbers between 0 and 1 in a hash."""
+    bits = (hashes >> np.uint64(16 * field)) & np.uint64(0xFFFF)
+    between: _Numbers = (bits.astype(np.float64) + 0.5) / 65536
+    return between
+
+
+def _sessions(
+    home: Household, units: _Hashes, day: int | npt.ArrayLike, seed: int
+) -> Iterator[tuple[Appliance, _Numbers, _Numbers, _Numbers]]:
+    """What is on when: an appliance, and for each unit from and to which slot (equal: not on), and its level."""
+    lives = _homes(units, seed)
+    kinds = archetypes_of(home, units, seed)
+    amount = np.array([kind.amount for kind in ARCHETYPES])[kinds] * (0.8 + 0.4 * _chances(lives, 1))
+    later = np.array([kind.later_h for kind in ARCHETYPES])[kinds]
+    daytime = np.array([kind.daytime for kind in ARCHETYPES])[kinds]
+    today = _mixed(lives + (_units(day) + np.uint64(1)) * _DAY_KEY)
+    of_kind = {item.kind: index for index, item in reversed(list(enumerate(home.appliances)))}
+    for index, item in enumerate(home.appliances):
+        place = of_kind.get(item.follows, index)
+        for number, use in enumerate(item.uses):
+            drawn = _mixed(today + np.uint64((place * _MOST_USES + number + 1) * _USE_KEY % 2**64))
+            start = use.start_h + use.start_jitter_h * (2 * _chances(drawn, 0) - 1)
+            hours = use.hours * (1 + use.hours_jitter * (2 * _chances(drawn, 1) - 1))
+            chance: _Numbers | float = use.chance
+            if not use.steady:
+                hours = hours * amount
+                if use.start_h >= 16:
+                    start = start + later
+                elif use.start_h >= 9:
+                    chance = use.chance * daytime
+            end = np.where(_chances(drawn, 2) < chance, start + hours, start)
+            choice = (_chances(drawn, 3) * len(item.levels)).astype(np.int64)
+            level = np.array(item.levels)[choice]
+            yield item, np.clip(4 * start, 0, SLOTS), np.clip(4 * end, 0, SLOTS), level
