@@ -1,10 +1,26 @@
 /* The chains of codes: next, base, and walks that can be sliced. */
 #include "chain.h"
 
+#if PAYGO_CORE == 8
+static uint32_t swap32(uint32_t x)
+{
+    union {
+        uint32_t whole;
+        uint8_t byte[4];
+    } given, swapped;
+    given.whole = x;
+    swapped.byte[0] = given.byte[3];
+    swapped.byte[1] = given.byte[2];
+    swapped.byte[2] = given.byte[1];
+    swapped.byte[3] = given.byte[0];
+    return swapped.whole;
+}
+#else
 static uint32_t swap32(uint32_t x)
 {
     return (x << 24) | ((x & 0xff00U) << 8) | ((x >> 8) & 0xff00U) | (x >> 24);
 }
+#endif
 
 /* T2: 30 bits brought below 10^9. */
 static uint32_t to_code(uint32_t x)

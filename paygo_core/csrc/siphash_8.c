@@ -1,11 +1,13 @@
 /*
  * SipHash-2-4 for machines whose int has 16 bits, which have 8-bit registers: no 64-bit arithmetic, no shift that takes a
- * loop. A 64-bit word is two 32-bit halves, a rotation by 16 or 24 is in which byte goes where, and what is left of it are
- * single bits.
+ * long loop. A 64-bit word is two 32-bit halves, a rotation by 16 or 24 is in which byte goes where, and what is left of it
+ * are single bits.
  */
+#include "flash.h"
 #include "siphash.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #if PAYGO_CORE == 8
 
@@ -30,13 +32,16 @@ typedef union {
 #define BYTE(i) (i)
 #endif
 
-/* v0 and v2 are volatile so that the compiler does not keep them in registers, of which an AVR has too few for all. */
+/*
+ * v0 is in the locals low and high, v2 while it is worked with in low2 and high2, and in l and h is v1 or v3. For more an
+ * AVR has too few registers: the state is used through a pointer to volatile, so that the compiler does not try.
+ */
 typedef struct {
-    volatile word v0;
     word v1;
-    volatile word v2;
+    word v2;
     word v3;
     uint32_t message;
+    uint8_t rounds;
 } state;
 
 #define TOP UINT32_C(0x80000000)
@@ -62,29 +67,42 @@ static inline uint32_t left_1(uint32_t x)
     return (top & 0x80) != 0 ? x | 1U : x;
 }
 
+static inline uint32_t right_1(uint32_t x)
+{
+    const uint8_t bottom = byte_of(x, BYTE(0));
+    x >>= 1;
+    return (bottom & 1) != 0 ? x | TOP : x;
+}
+
 /* low and high += v, whose halves are then in l and h. */
-#define ADD(v)          \
-    do {                \
-        l = (v).half[0]; \
-        h = (v).half[1]; \
-        low += l;       \
-        high += h;      \
-        if (low < l) {  \
-            high++;     \
-        }               \
+#define ADD(v, low, high) \
+    do {                  \
+        l = (v).half[0];  \
+        h = (v).half[1];  \
+        low += l;         \
+        high += h;        \
+        if (low < l) {    \
+            high++;       \
+        }                 \
     } while (0)
 
-#define RIGHT_1                             \
-    do {                                    \
-        const uint8_t last = (uint8_t)h;    \
-        h >>= 1;                            \
-        if ((l & 1U) != 0) {                \
-            h |= TOP;                       \
-        }                                   \
-        l >>= 1;                            \
-        if ((last & 1U) != 0) {             \
-            l |= TOP;                       \
-        }                                   \
+/* Bit by bit; the three that pass from l to h together, after the loop. */
+#define RIGHT_3                                                       \
+    do {                                                              \
+        const uint8_t passing = (uint8_t)(byte_of(l, BYTE(0)) << 5);  \
+        uint8_t bits = 3;                                             \
+        parts of_h;                                                   \
+        do {                                                          \
+            const uint8_t last = byte_of(h, BYTE(0));                 \
+            h >>= 1;                                                  \
+            l >>= 1;                                                  \
+            if ((last & 1) != 0) {                                    \
+                l |= TOP;                                             \
+            }                                                         \
+        } while (--bits > 0);                                         \
+        of_h.whole = h;                                               \
+        of_h.byte[BYTE(3)] |= passing;                                \
+        h = of_h.whole;                                               \
     } while (0)
 
 #define LEFT_1                                        \
@@ -101,7 +119,7 @@ static inline uint32_t left_1(uint32_t x)
     } while (0)
 
 /* v = l and h rotated by 16, or by 24, XOR low and high. */
-#define PUT_16(v)                                                                   \
+#define PUT_16(v, low, high)                                                        \
     do {                                                                            \
         (v).pair[PAIR(0)] = (uint16_t)(upper(h) ^ (uint16_t)(low & 0xffffU));       \
         (v).pair[PAIR(1)] = (uint16_t)((uint16_t)(l & 0xffffU) ^ upper(low));       \
@@ -121,63 +139,43 @@ static inline uint32_t left_1(uint32_t x)
         (v).byte[4 + BYTE(3)] = (uint8_t)(byte_of(h, BYTE(0)) ^ byte_of(high, BYTE(3)));       \
     } while (0)
 
-#define TAKE(v)              \
-    do {                     \
-        low = (v).half[0];   \
-        high = (v).half[1];  \
+/* The half rounds. v0 is rotated by 32 in the first, v2 in the second. */
+#define FIRST_HALF(s)                                  \
+    do {                                               \
+        ADD((s)->v1, low, high); /* v1: 13 = 16 - 3 */ \
+        RIGHT_3;                                       \
+        PUT_16((s)->v1, low, high);                    \
+        l = low;                                       \
+        low = high;                                    \
+        high = l;                                      \
+        low2 = (s)->v2.half[0];                        \
+        high2 = (s)->v2.half[1];                       \
+        ADD((s)->v3, low2, high2); /* v3: 16 */        \
+        PUT_16((s)->v3, low2, high2);                  \
     } while (0)
 
-/* Rotated by 32. */
-#define LEAVE(v)             \
-    do {                     \
-        (v).half[0] = high;  \
-        (v).half[1] = low;   \
+#define SECOND_HALF(s)                                   \
+    do {                                                 \
+        ADD((s)->v1, low2, high2); /* v1: 17 = 16 + 1 */ \
+        LEFT_1;                                          \
+        PUT_16((s)->v1, low2, high2);                    \
+        (s)->v2.half[0] = high2;                         \
+        (s)->v2.half[1] = low2;                          \
+        ADD((s)->v3, low, high); /* v3: 21 = 24 - 3 */   \
+        RIGHT_3;                                         \
+        PUT_24((s)->v3);                                 \
     } while (0)
 
-/*
- * `halves` half rounds. Those of a whole hash but for the last one are 15: then the message and its length are absorbed on
- * the way. v0 and v2 are not left behind after an odd number.
- */
-static void mix(state *s, uint8_t halves)
+/* The two halves of v0, v1, v2, v3. */
+void paygo_key_load(paygo_key *key, const uint8_t bytes[16])
 {
-    uint32_t low, high, l, h;
-    TAKE(s->v0);
-    for (;;) {
-        ADD(s->v1); /* v1: 13 = 16 - 3 */
-        RIGHT_1;
-        RIGHT_1;
-        RIGHT_1;
-        PUT_16(s->v1);
-        LEAVE(s->v0);
-        TAKE(s->v2);
-        ADD(s->v3); /* v3: 16 */
-        PUT_16(s->v3);
-        if (--halves == 0) {
-            return;
-        }
-        ADD(s->v1); /* v1: 17 = 16 + 1 */
-        LEFT_1;
-        PUT_16(s->v1);
-        LEAVE(s->v2);
-        TAKE(s->v0);
-        ADD(s->v3); /* v3: 21 = 24 - 3 */
-        RIGHT_1;
-        RIGHT_1;
-        RIGHT_1;
-        PUT_24(s->v3);
-        halves--;
-        if (halves == 11) {
-            low ^= s->message;
-            high ^= s->message;
-            s->v3.byte[4 + BYTE(3)] ^= 8;
-        } else if (halves == 7) {
-            high ^= UINT32_C(8) << 24;
-            s->v2.byte[BYTE(0)] ^= 0xff;
-        } else if (halves == 0) {
-            s->v0.half[0] = low;
-            s->v0.half[1] = high;
-            return;
-        }
+    static const uint8_t first[32] PAYGO_FLASH = {
+        0x75, 0x65, 0x73, 0x70, 0x65, 0x6d, 0x6f, 0x73, 0x6d, 0x6f, 0x64, 0x6e, 0x61, 0x72, 0x6f, 0x64,
+        0x61, 0x72, 0x65, 0x6e, 0x65, 0x67, 0x79, 0x6c, 0x73, 0x65, 0x74, 0x79, 0x62, 0x64, 0x65, 0x74,
+    };
+    uint8_t i;
+    for (i = 0; i < 32; i++) {
+        key->byte[BYTE(i)] = (uint8_t)(paygo_flash_byte(first + i) ^ bytes[i & 15U]);
     }
 }
 
@@ -191,43 +189,28 @@ static uint32_t load_le(const uint8_t *bytes, size_t length)
     return x;
 }
 
-/* The two halves of v0, v1, v2, v3. */
-void paygo_key_load(paygo_key *key, const uint8_t bytes[16])
+/* v0 lies in v0, the rest of the state in s. */
+static void mix(word *v0, volatile state *s, uint8_t rounds)
 {
-    uint8_t i;
-    key->half[0] = UINT32_C(0x70736575);
-    key->half[1] = UINT32_C(0x736f6d65);
-    key->half[2] = UINT32_C(0x6e646f6d);
-    key->half[3] = UINT32_C(0x646f7261);
-    key->half[4] = UINT32_C(0x6e657261);
-    key->half[5] = UINT32_C(0x6c796765);
-    key->half[6] = UINT32_C(0x79746573);
-    key->half[7] = UINT32_C(0x74656462);
-    for (i = 0; i < 16; i++) {
-        key->byte[BYTE(i)] ^= bytes[i];
-        key->byte[16 + BYTE(i)] ^= bytes[i];
-    }
-}
-
-static void begin(state *s, const paygo_key *key)
-{
-    s->v0.half[0] = key->half[0];
-    s->v0.half[1] = key->half[1];
-    s->v1.half[0] = key->half[2];
-    s->v1.half[1] = key->half[3];
-    s->v2.half[0] = key->half[4];
-    s->v2.half[1] = key->half[5];
-    s->v3.half[0] = key->half[6];
-    s->v3.half[1] = key->half[7];
+    uint32_t low = v0->half[0], high = v0->half[1], low2, high2, l, h;
+    s->rounds = rounds;
+    do {
+        FIRST_HALF(s);
+        SECOND_HALF(s);
+    } while (--s->rounds > 0);
+    v0->half[0] = low;
+    v0->half[1] = high;
 }
 
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length)
 {
+    word v0;
     state s;
     uint32_t low, high;
     const uint32_t tag = (uint32_t)(length & 0xff) << 24;
     bool last = false;
-    begin(&s, key);
+    memcpy(&v0, key->half, sizeof v0);
+    memcpy(&s, key->half + 2, 3 * sizeof v0);
     while (!last) {
         last = length < 8;
         low = load_le(message, length < 4 ? length : 4);
@@ -237,16 +220,16 @@ uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t le
         }
         s.v3.half[0] ^= low;
         s.v3.half[1] ^= high;
-        mix(&s, 4);
-        s.v0.half[0] ^= low;
-        s.v0.half[1] ^= high;
+        mix(&v0, &s, 2);
+        v0.half[0] ^= low;
+        v0.half[1] ^= high;
         message += last ? 0 : 8;
         length -= last ? 0 : 8;
     }
     s.v2.half[0] ^= 0xffU;
-    mix(&s, 8);
-    low = s.v0.half[0] ^ s.v1.half[0] ^ s.v2.half[0] ^ s.v3.half[0];
-    high = s.v0.half[1] ^ s.v1.half[1] ^ s.v2.half[1] ^ s.v3.half[1];
+    mix(&v0, &s, 4);
+    low = v0.half[0] ^ s.v1.half[0] ^ s.v2.half[0] ^ s.v3.half[0];
+    high = v0.half[1] ^ s.v1.half[1] ^ s.v2.half[1] ^ s.v3.half[1];
     return ((uint64_t)high << 32) | low;
 }
 
@@ -264,23 +247,43 @@ uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word_of_message)
 /* v0 and v2 cancel out of the folded hash, and folding a word and rotating it are one, so that a half round is left out. */
 uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
 {
-    state s;
-    uint32_t x;
-    uint8_t i = 4;
+    state kept;
+    volatile state *const s = &kept;
+    uint32_t low = key->half[0], high = key->half[1], low2, high2, l, h;
     parts turned, sum;
-    begin(&s, key);
-    s.message = half;
-    s.v3.half[0] ^= half;
-    s.v3.half[1] ^= half;
-    mix(&s, 15);
-    x = s.v3.half[0] ^ s.v3.half[1]; /* v3 is to be rotated by 21, v1 by 17 */
+    uint8_t i;
+    memcpy(&kept, key->half + 2, 3 * sizeof kept.v1);
+    s->message = half;
+    s->v3.half[0] ^= half;
+    s->v3.half[1] ^= half;
+    s->rounds = 8;
+    for (;;) {
+        FIRST_HALF(s);
+        i = (uint8_t)(s->rounds - 1U);
+        if (i == 0) {
+            break;
+        }
+        s->rounds = i;
+        SECOND_HALF(s);
+        i = s->rounds;
+        if (i == 6) {
+            low ^= s->message;
+            high ^= s->message;
+            s->v3.byte[4 + BYTE(3)] ^= 8;
+        } else if (i == 4) {
+            high ^= UINT32_C(8) << 24;
+            s->v2.byte[BYTE(0)] ^= 0xff;
+        }
+    }
+    l = s->v3.half[0] ^ s->v3.half[1]; /* v3 is to be rotated by 21, v1 by 17 */
+    i = 4;
     do {
-        x = left_1(x);
+        l = left_1(l);
     } while (--i > 0);
-    sum.whole = left_1(x ^ s.v1.half[0] ^ s.v1.half[1]);
+    sum.whole = right_1(l ^ s->v1.half[0] ^ s->v1.half[1]); /* by 17, and without the last two bits: by 16 - 1 */
     turned.pair[0] = sum.pair[1];
     turned.pair[1] = sum.pair[0];
-    return turned.whole >> 2;
+    return turned.whole & UINT32_C(0x3fffffff);
 }
 
 #else

@@ -1,6 +1,6 @@
 /*
- * Constant texts stay in flash on chips that would otherwise hold a copy of them in RAM (AVR). A pointer to such a text
- * is for paygo_text_flash and paygo_flash_char only.
+ * Constants stay in flash on chips that would otherwise hold a copy of them in RAM (AVR). What points to such a constant
+ * is for the functions below only, and for the firmware's paygo_text_flash.
  */
 #ifndef PAYGO_FLASH_H
 #define PAYGO_FLASH_H
