@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from firmware_sim.cli_report import report
 from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -130,3 +131,6 @@ def serve(
                 note(f"the unit is on {server.port}" + (f", its control socket on {server.control}" * bool(control)))
                 note("Ctrl-C stops it")
             server.run()
+
+
+sim.add_command(report)
