@@ -17,6 +17,8 @@ UNITS = {
     "pc": "our firmware on a PC",
     "avr": "on an ATmega1284P (simavr)",
     "cortex-m3": "on a Cortex-M3 (QEMU)",
+    "vedirect": "a VE.Direct charger, PAYG by the bridge",
+    "epever": "an EPEVER charger, PAYG by the bridge",
     "hdk": "HDK: the reference C decoder, credit in memory",
     "openpaygo": "`openpaygo` 0.6.3 as a decoder",
 }
@@ -74,7 +76,12 @@ serial = "SLT220000002"
 relay = "/dev/ttyUSB2:1:0"   # a coil on Modbus RTU: port, unit, coil
 ```
 
-`driver`, `baud` and `control` may be given too.
+`driver`, `baud` and `control` may be given too, and `load_amperes`: what a load on the unit's output draws at least,
+for the tests that see current flow.
+
+A plain charger, which knows no tokens, is certified together with the bridge that runs it: `payg = "bench.db"`, or
+`paygo conform run PORT --driver vedirect --payg bench.db`, keeps the bridge's PAYG state in that file, and a power cut
+is one of both.
 
 ## In pytest
 
@@ -135,7 +142,14 @@ def _matrix() -> list[str]:
         marks = [_mark(said[name], test.id) for name in names]
         if "failed" in marks:
             lines.append(f"| {test.id} {test.title} | " + " | ".join(marks) + " |")
-    return [*lines, "", "Every test that is not in this table passed wherever it was run.", ""]
+    lines += ["", "Every test that is not in this table passed wherever it was run. What was not run, and why:", ""]
+    for name in names:
+        by_reason: dict[str, list[str]] = {}
+        for test, reason in said[name].get("not run", {}).items():
+            by_reason.setdefault(reason, []).append(test)
+        for reason, tests in by_reason.items():
+            lines.append(f"- {UNITS[name]}: {', '.join(tests)} {reason}")
+    return [*lines, ""]
 
 
 def _needs() -> list[str]:

@@ -1,16 +1,16 @@
 """PAYG for chargers that know no tokens: the bridge runs the unit's brain and switches the charger's load output.
 
 The brain is the same C as in a unit's firmware (PaygUnit). Its state is on the disk before the charger is told
-anything: a token's count is durable before its credit is granted, and the clock is written ahead, so that ending the
-bridge gains nothing. The charger is written to only when its output is not what it should be, for each write wears its
-storage.
+anything: a token's count is durable before its credit is granted, and the clock is written ahead, so that killing the
+bridge costs at most five minutes of credit and gains nothing (T36); a planned end costs nothing. The charger is written
+to only when its output is not what it should be, for each write wears its storage.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, cast
 
 from sqlalchemy import LargeBinary
@@ -32,7 +32,10 @@ Switch = Literal["auto", "on", "off"]
 
 
 class Charger(SwitchesLoad, Measures, Protocol):
-    """What a driver needs: `switch_load`, to auto or off, and `telemetry`, whose `output` tells what the load is at."""
+    """What a driver needs: `switch_load`, to auto or off, and `telemetry`, whose `output` tells what the load is at.
+
+    One with a quicker way to know has `load_output`, which returns that alone.
+    """
 
 
 class _BrainRow(Base):
@@ -41,44 +44,72 @@ class _BrainRow(Base):
     serial: Mapped[str] = mapped_column(primary_key=True)
     stored: Mapped[bytes] = mapped_column(LargeBinary)
     switch: Mapped[str]
+    lead: Mapped[int | None]
+
+
+@dataclass(frozen=True)
+class StoredBrain:
+    """A brain's state, the operator's switch, and how many seconds its clock leads the world's, from earlier ends."""
+
+    stored: bytes
+    switch: Switch
+    lead: int = 0
 
 
 class BrainStore(Store):
     """The brains' states, by serial. Use `with BrainStore.open(path)`."""
 
-    def load(self, serial: str) -> tuple[bytes, Switch] | None:
-        """The stored state and the operator's switch, None for a device without."""
+    def load(self, serial: str) -> StoredBrain | None:
+        """What is stored, None for a device without."""
         with self._transaction() as session:
             row = session.get(_BrainRow, serial)
-            return None if row is None else (row.stored, cast(Switch, row.switch))
+            return None if row is None else StoredBrain(row.stored, cast(Switch, row.switch), row.lead or 0)
 
-    def save(self, serial: str, stored: bytes, switch: Switch) -> None:
+    def save(self, serial: str, brain: StoredBrain) -> None:
         """Durable when it returns."""
         with self._transaction() as session:
-            session.merge(_BrainRow(serial=serial, stored=stored, switch=switch))
+            session.merge(_BrainRow(serial=serial, **vars(brain)))
 
 
 class ChargerPayg:
     """A charger as a PAYG unit: a driver that enters tokens, tells the status and keeps the load as credit allows.
 
     device: whose tokens it takes; its count is where a new unit begins. now: seconds of the world's clock. Call `tick`
-    at least every few seconds; it raises what the charger's driver raises.
+    at least every few seconds; it raises what the charger's driver raises. `close` it at a planned end.
     """
 
     tells_used_tokens = True
+    takes_extended = True
 
     def __init__(
         self, charger: Charger, store: BrainStore, device: Device, now: Callable[[], float] = time.time
     ) -> None:
         self._charger, self._store, self._device, self._now = charger, store, device, now
-        found = store.load(device.serial)
+        self._output: Callable[[], bool | None] = getattr(charger, "load_output", lambda: charger.telemetry().output)
+        self._start()
+
+    def after_power_cut(self) -> None:
+        """The bridge was without power too: goes on from what is stored."""
+        self._start()
+
+    def close(self) -> None:
+        """Stores its time exactly. A bridge that ends without costs the customer up to five minutes."""
+        self._advance()
+        self._save(ahead=0)
+
+    def _start(self) -> None:
+        found = self._store.load(self._device.serial)
+        world = int(self._now())
+        self._lead = 0
+        self._switch: Switch = "auto"
         if found is None:
-            self._brain = PaygUnit(device.config, device.count)
-            self._switch: Switch = "auto"
+            self._brain = PaygUnit(self._device.config, self._device.count)
         else:
-            self._brain = PaygUnit.from_bytes(device.config, found[0])
-            self._switch = found[1]
-        self._highest = int(now())
+            self._brain = PaygUnit.from_bytes(self._device.config, found.stored)
+            self._switch = found.switch
+            behind = self._brain.clock - (world + found.lead)  # more than was written ahead: the world was set back
+            self._lead = found.lead + min(max(0, behind), AHEAD_SECONDS)
+        self._highest = max(self._brain.clock, world + self._lead)
         self._began = time.monotonic(), self._highest
         self._written_until = 0
         self._told: bool | None = None
@@ -159,15 +190,15 @@ class ChargerPayg:
             self.tick()
 
     def _advance(self) -> int:
-        """The brain's time: the world's, but never slower than this process's own clock."""
+        """The brain's time: the world's and its lead, but never slower than this process's own clock."""
         began, then = self._began
-        self._highest = max(self._highest, int(self._now()), then + int(time.monotonic() - began))
+        self._highest = max(self._highest, int(self._now()) + self._lead, then + int(time.monotonic() - began))
         self._brain.tick(self._highest)
         return self._highest
 
-    def _save(self) -> None:
-        self._store.save(self._device.serial, self._brain.to_bytes(AHEAD_SECONDS), self._switch)
-        self._written_until = self._highest + AHEAD_SECONDS
+    def _save(self, ahead: int = AHEAD_SECONDS) -> None:
+        self._store.save(self._device.serial, StoredBrain(self._brain.to_bytes(ahead), self._switch, self._lead))
+        self._written_until = self._highest + ahead
 
     def _follow(self, reading: Telemetry | None = None) -> bool:
         """Switches the charger's output if it is not what it should be; returns what it should be.
@@ -175,7 +206,7 @@ class ChargerPayg:
         An output that a protection of the charger holds off is not told again and again.
         """
         wanted = self._wanted = self._brain.active and self._switch != "off"
-        found = (reading or self._charger.telemetry()).output
+        found = reading.output if reading is not None else self._output()
         if found is None:  # this charger does not tell
             found = self._told
         now, patience = time.monotonic(), REPEAT_ON_SECONDS if wanted else REPEAT_OFF_SECONDS

@@ -135,6 +135,19 @@ def _choices(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Deadline of one command.  [default: what is usual for it]",
 )
 @click.option("--control", metavar="PATH|HOST:PORT", help="The control socket of a simulated unit.")
+@click.option(
+    "--payg",
+    metavar="FILE",
+    default="",
+    help="A charger that knows no tokens: this program runs it, from its state in FILE, a registry or a new file.",
+)
+@click.option(
+    "--load-amperes",
+    type=FiniteFloat(min=0),
+    default=0.0,
+    metavar="A",
+    help="What the load on the output draws at least; its current then has to follow the credit.",
+)
 @click.option("--serial", metavar="SERIAL", help="The device that the unit is, or becomes if it is not set up.")
 @click.option("--device-list", metavar="FILE", help="Take the device from a device list (CSV).")
 @click.option(
@@ -157,6 +170,7 @@ def run(port: tuple[str, ...], as_json: bool, **given: Any) -> Status:
     \b
       paygo conform run /dev/ttyUSB0 --serial SLT220000001 --registry fleet.db
       paygo conform run --rig rig.toml --registry fleet.db --spend-counts 1500
+      paygo conform run /dev/ttyUSB0 --driver vedirect --payg bench.db
       paygo conform run /tmp/unit --control /tmp/unit.control --spend-counts 3000 --allow-unlock --yes
     """
     from concurrent.futures import ThreadPoolExecutor
@@ -191,7 +205,7 @@ def _places(port: tuple[str, ...], given: dict[str, Any]) -> list[Place]:
             raise click.UsageError("give one PORT, or several units in a rig file (--rig)")
         if bool(given["power_off"]) != bool(given["power_on"]):
             raise click.UsageError("--power-off and --power-on belong together")
-        names = ("driver", "baud", "serial", "control", "power_off", "power_on")
+        names = ("driver", "baud", "serial", "control", "power_off", "power_on", "payg", "load_amperes")
         return [Place("", port[0], wait_minutes=given["wait"], **{name: given[name] for name in names})]
     places = {place.name: place for place in read(given["rig"])}
     for name in port:

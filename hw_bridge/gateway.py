@@ -97,6 +97,13 @@ class UnitRunner:
         unit: Any = self._make(port)
         if self.config.payg:
             unit = ChargerPayg(unit, self._gateway.brains, self._gateway.device(self.config.serial or ""))
+        try:
+            self._converse(unit)
+        finally:
+            if isinstance(unit, ChargerPayg):
+                unit.close()
+
+    def _converse(self, unit: Any) -> None:
         serial = self._serial(unit)
         self._online(serial)
         due = time.monotonic() + random.random() * min(self.config.interval, 1.0)  # noqa: S311  # spreads the load

@@ -105,6 +105,11 @@ class PaygUnit:
         return int(lib.paygo_unit_wait_left(self._unit))
 
     @property
+    def clock(self) -> int:
+        """The latest time that it was told, or the one that it woke up at, in seconds."""
+        return int(self._unit.clock)
+
+    @property
     def wrong_entries(self) -> int:
         """INVALID entries in a row, held at 255 (T32, T34)."""
         return int(self._unit.wrong_entries)

@@ -24,6 +24,8 @@ NEEDS = {
     "events": "a unit that sends its alerts",
     "extended": "a unit that takes extended tokens",
     "keypad": "a keypad that can be pressed (--control)",
+    "load": "a load whose current the unit tells (--control, or --load-amperes)",
+    "log": "a unit that keeps a log of its alerts (hdk+)",
     "output": "a unit that tells its output",
     "plant": "a battery that can be driven (--control)",
     "power": "a power switch (--control, a rig file or --operator)",
@@ -50,12 +52,13 @@ class Step:
 
     What has to come of it: `says`, the verdict (or any); `units` of credit in all, or `unlimited`; `within` seconds.
 
-    Anything else: `advance` (seconds) or `advance_units`, `cycle` the power, `send` bytes so often (`repeat`), `line`
-    to the console with the `reply` that is right (regular expression) and its `check` (right, wrong or none), `keys` to
-    press and the `light` that answers, `switch` the operator's, `output` on or off, `plant` and `fault` values, `alert`
-    events that must come in order (CODE raised or cleared), the first so often (`repeat`), `quiet`: none comes in so
-    many seconds, `active` codes, `logged`: the last events, `tells`: telemetry values, `counts`: the unit tells its
-    true count, `silent_key`: the key was never on the line.
+    Anything else: `advance` (seconds) or `advance_units`, `cycle` the power, `send` bytes so often (`repeat`),
+    `line` to the console with the `reply` that is right (regular expression) and its `check` (right, wrong or
+    none), `keys` to press and the `light` that answers, `switch` the operator's, `output` on or off, `load`:
+    whether its current flows, `plant` and `fault` values, `alert` events that must come in order (CODE raised or
+    cleared), the first so often (`repeat`), `quiet`: none comes in so many seconds, `active` codes, `logged`: the
+    last events, `tells`: telemetry values, `counts`: the unit tells its true count, `silent_key`: the key was never
+    on the line.
     """
 
     add: int | None = None
@@ -95,6 +98,7 @@ class Step:
     light: Sequence[Any] = ()
     switch: str = ""
     output: bool | None = None
+    load: bool | None = None
     plant: Mapping[str, float | None] = field(default_factory=dict)
     fault: Mapping[str, float] = field(default_factory=dict)
     alert: Sequence[str] = ()
@@ -139,10 +143,12 @@ class Step:
             "extended": self.extended,
             "unlock": self.unlock or self.value == UNLOCK or self.unlimited,
             "output": self.output is not None,
+            "load": self.load is not None,
             "switch": bool(self.switch),
             "plant": bool(self.plant or self.fault),
             "events": bool(self.alert) or self.quiet is not None,
-            "alerts": self.active is not None or bool(self.logged),
+            "alerts": self.active is not None,
+            "log": bool(self.logged),
             "telemetry": bool(self.tells),
             "count": self.counts,
         }

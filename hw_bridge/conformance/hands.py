@@ -15,6 +15,7 @@ from hw_bridge.transport import Transport
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError
 from paygo_core.redact import key_forms, mask_secrets
+from paygo_core.telemetry import Telemetry
 from paygo_core.wire.crc import crc16_ccitt_false
 from paygo_core.wire.hdk import Alert
 
@@ -23,6 +24,11 @@ LINE_S = 6.0
 ALERT_S = 4.5
 """An event is repeated every 3 s (H20)."""
 TRANSCRIPT_LINES = 4000
+LEAK_A = 0.05
+"""What an output that is off may leak, or a unit may mismeasure."""
+SETTLE_S = 2.0
+LAMP_W, LAMP_A = 6.0, 0.2
+EVENING_S, DAY_S = 19 * 3600, 86_400
 MOST_EVENTS = 30
 """A unit keeps ten (H20); one that goes on and on is let be."""
 
@@ -90,7 +96,8 @@ class Hands:
 
     control: the socket of a simulated unit. power: who switches its supply, the control socket by default.
     longest_wait: how many seconds of real time one test may let pass, where no clock can be advanced. timeout: of one
-    command, what is usual for it by default.
+    command, what is usual for it by default. as_unit: makes a PAYG unit of what a driver drives, where that is none.
+    load_amperes: what the load on its output draws at least, 0 where none is known to be there.
     """
 
     def __init__(
@@ -104,17 +111,20 @@ class Hands:
         longest_wait: float = 0,
         timeout: float | None = None,
         driver: str = "hdk",
+        as_unit: Callable[[Any], Any] = lambda driver: driver,
+        load_amperes: float = 0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.device = device
         self.transport = transport
         self.wire = wire
-        self.driver: Any = load_driver(driver)(transport, timeout=timeout)
+        self.driver: Any = as_unit(load_driver(driver)(transport, timeout=timeout))
         for capability in ("enter", "status"):
             require(self.driver, capability)
         self.control = control
         self.power = power or (ControlPower(control) if control is not None else None)
         self.longest_wait = longest_wait
+        self.load_amperes = load_amperes or (LAMP_A if control is not None else 0)
         self._sleep = sleep
         self.last_seq: int | None = None
 
@@ -124,19 +134,22 @@ class Hands:
         on_hdk_line = isinstance(self.driver, HdkDriver)
         config = self.device.config
         simulated = self.control is not None
+        reading = self.driver.telemetry() if "telemetry" in able else None
         met = {
             "clock": simulated or self.longest_wait > 0,
             "console": on_hdk_line,
             "checks": self.extended,
-            "extended": self.extended,
-            "cut": simulated,
-            "keypad": simulated,
+            "extended": self.extended or getattr(self.driver, "takes_extended", False),
+            "cut": simulated and on_hdk_line,
+            "keypad": self._has_keypad(),
+            "load": simulated or (self.load_amperes > 0 and reading is not None and reading.load_current is not None),
+            "log": self.extended,
             "plant": simulated,
             "power": self.power is not None,
-            "output": "telemetry" in able or simulated,
+            "output": simulated or (reading is not None and reading.output is not None),
             "telemetry": "telemetry" in able,
             "switch": "switch_load" in able,
-            "alerts": self.extended and "alerts" in able,
+            "alerts": "alerts" in able,
             "events": "poll" in able,
             "count": self._tells_count(),
             "unlock": allow_unlock,
@@ -150,6 +163,15 @@ class Hands:
     def extended(self) -> bool:
         """Whether the unit speaks hdk+."""
         return bool(getattr(self.driver, "extended", False))
+
+    def _has_keypad(self) -> bool:
+        if self.control is None:
+            return False
+        try:
+            self.control.request("press", keys="")
+        except DeviceError:
+            return False
+        return True
 
     def _tells_count(self) -> bool:
         """Asks the unit who it is, which a unit of ours needs after each start too."""
@@ -212,6 +234,8 @@ class Hands:
         """Takes the supply away and gives it back; the line then speaks without checks until it is asked again."""
         assert self.power is not None, "a test that needs it does not run without"
         self.power.cycle()
+        if forget := getattr(self.driver, "after_power_cut", None):
+            forget()
         if "poll" in capabilities(self.driver):
             self.driver.poll(0)  # what was said before is no sign of what is still known
         self._tells_count()
@@ -280,14 +304,43 @@ class Hands:
     # Output, alerts, telemetry
 
     def output(self) -> bool:
-        """Whether the customer's output is on: what the unit says, which must be what is measured where it can be."""
-        said = self.driver.telemetry().output if self.extended else None
+        """Whether the customer's output is on: what the unit says, which must be what is measured where it can be.
+
+        No current flows out of an output that is off.
+        """
+        reading = self._measured()
+        said = reading.output if reading is not None else None
         is_on = bool(self.control.read()["output"]) if self.control is not None else said
         if said is not None and said is not is_on:
             raise DeviceError(f"the unit says that its output is {_word(said)}, but it is {_word(is_on)}")
         if is_on is None:
             raise DeviceError("the unit does not tell its output")
+        if not is_on and reading is not None and (reading.load_current or 0) > LEAK_A:
+            self._sleep(SETTLE_S)  # a reading may be of the moment in which it was switched
+            reading = self._measured()
+            if reading is not None and (reading.load_current or 0) > LEAK_A:
+                raise DeviceError(f"the unit says that its output is off, but {reading.load_current:g} A flow there")
         return is_on
+
+    def load_runs(self) -> bool:
+        """Whether the load draws current, as the unit measures it and, where it is simulated, as it is."""
+        if self.control is not None:
+            self.control.advance(0.2)  # what was switched flows, and then is measured
+            self.control.advance(0.2)
+        reading = self._measured()
+        said = reading.load_current if reading is not None else None
+        flows: float | None = self.control.read()["load_current"] if self.control is not None else said
+        if flows is None:
+            raise DeviceError("the unit does not tell its load current")
+        if said is not None and abs(said - flows) > LEAK_A:
+            raise DeviceError(f"the unit tells a load current of {said:g} A, but {flows:g} A flow")
+        if LEAK_A < flows < self.load_amperes:
+            raise DeviceError(f"the load draws {flows:g} A, and not {self.load_amperes:g} A or nothing")
+        return flows > LEAK_A
+
+    def _measured(self) -> Telemetry | None:
+        reading: Telemetry | None = self.driver.telemetry() if "telemetry" in capabilities(self.driver) else None
+        return reading
 
     def next_alert(self, timeout: float = ALERT_S) -> Alert | None:
         """The next event that the unit sends, None when none comes."""
@@ -315,6 +368,12 @@ class Hands:
     def _simulated(self) -> ControlClient:
         assert self.control is not None, "a test that needs it does not run without"
         return self.control
+
+    def connect_load(self) -> None:
+        """A simulated home's lamp: on, as it is in the evening."""
+        if self.control is not None:
+            self.control.request("plant", lamp_w=LAMP_W)
+            self.control.advance((EVENING_S - self.control.read()["time"]) % DAY_S)
 
     def reset_plant(self) -> None:
         """A half full battery in the dark, no lamp, no fault: nothing happens by itself while time passes."""

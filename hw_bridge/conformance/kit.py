@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from hw_bridge.charger_payg import BrainStore, ChargerPayg
 from hw_bridge.conformance import results
 from hw_bridge.conformance.catalogue import Test
 from hw_bridge.conformance.hands import Hands, Power, Wire
@@ -32,7 +34,8 @@ class Rig:
 
     port; baud, the driver's by default; driver. control: the socket of a simulated unit. power: who switches the
     supply. longest_wait: how many seconds of real time a test may let pass where no clock can be advanced. timeout: of
-    one command.
+    one command. payg: a registry's file, for a charger that knows no tokens: the bridge runs it, from its state there.
+    load_amperes: what the load on its output draws at least, 0 where none is known to be there.
     """
 
     port: str
@@ -42,6 +45,8 @@ class Rig:
     power: Power | None = None
     longest_wait: float = 0
     timeout: float | None = None
+    payg: str = ""
+    load_amperes: float = 0
 
     @classmethod
     def at(cls, place: Place, power: Power | None = None, timeout: float | None = None) -> Rig:
@@ -54,6 +59,8 @@ class Rig:
             place.power() or (power if place.control is None else None),
             place.wait_minutes * 60,
             timeout,
+            place.payg,
+            place.load_amperes,
         )
 
 
@@ -89,7 +96,23 @@ def hands_on(rig: Rig, device: Device) -> Iterator[Hands]:
             longest_wait=rig.longest_wait,
             timeout=rig.timeout,
             driver=rig.driver,
+            as_unit=_brain(rig, device, control, owner) if rig.payg else lambda driver: driver,
+            load_amperes=rig.load_amperes,
         )
+
+
+def _brain(rig: Rig, device: Device, control: ControlClient | None, owner: ExitStack) -> Callable[[Any], ChargerPayg]:
+    """Makes a PAYG unit of a charger, in the time of the world that it is in."""
+    store = owner.enter_context(BrainStore.open(rig.payg))
+    now: Callable[[], float] = time.time
+    if control is not None:
+        began = time.time() - float(control.read()["time"])
+
+        def now() -> float:
+            assert control is not None
+            return began + float(control.read()["time"])
+
+    return lambda charger: ChargerPayg(charger, store, device, now)
 
 
 def write_row(device: Device, count: int, path: Path) -> None:
@@ -125,7 +148,7 @@ def run(rig: Rig, device: Device, orders: Orders, told: Callable[[Result], None]
         record = Run(
             device.serial,
             rig.port,
-            "hdk+" if hands.extended else rig.driver,
+            "hdk+" if hands.extended else rig.driver + (", PAYG by the bridge" if rig.payg else ""),
             started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             first_count=device.count,
             last_count=device.count,

@@ -22,6 +22,8 @@ class Place:
     name: what it is called. port, driver, baud: of its unit. serial: of the device that sits there, if it is always the
     same. control: the socket of a simulated unit. power_off and power_on: shell commands that switch its supply.
     relay: a coil that does, "PORT:UNIT:COIL" on Modbus RTU. wait_minutes: how long a test may let time pass there.
+    payg: a registry's file, for a charger that the bridge runs as a PAYG unit. load_amperes: what the load on its
+    output draws at least.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Place:
     power_on: str = ""
     relay: str = ""
     wait_minutes: float = 0
+    payg: str = ""
+    load_amperes: float = 0
 
     def power(self) -> Power | None:
         """Who switches its supply, None for a simulated unit or where nobody does."""

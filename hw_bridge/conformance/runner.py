@@ -156,6 +156,8 @@ class Runner:
                 hands.last_seq = hands.last_seq or 0
             if fresh:
                 hands.reset_plant()
+                if "load" in test.needs:
+                    hands.connect_load()
                 hands.wire.note(f"== {test.id} begins with a lock")
             for move in planned.moves:
                 judge.do(move)
@@ -399,6 +401,10 @@ class _Judge:
             hands.wire.note(f"-- the output has to be {'on' if step.output else 'off'}")
             if hands.output() is not step.output:
                 raise Failed(f"the output is {'off' if step.output else 'on'}, the reverse is right")
+        if step.load is not None:
+            hands.wire.note(f"-- the load has to be {'on' if step.load else 'off'}")
+            if hands.load_runs() is not step.load:
+                raise Failed(f"current {'does not flow' if step.load else 'flows'} to the load, the reverse is right")
         if step.alert or step.quiet is not None:
             self._alerts(step)
         if step.active is not None:

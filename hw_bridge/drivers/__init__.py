@@ -6,8 +6,9 @@ hardware goes. Every method raises DeviceError when the unit refuses or answers 
 comes in time and PortError when the port vanishes.
 
 For `paygo bridge scan` a driver class may have `heard`, which gets what a line said unasked and returns what is on it,
-or None, and `ask`, which gets a Transport and asks, by something that changes nothing on any unit. docs/drivers.md has
-a template.
+or None, and `ask`, which gets a Transport and asks, by something that changes nothing on any unit. One that keeps in
+memory what its unit forgets without power may have `after_power_cut`, which forgets it too. docs/drivers.md has a
+template.
 """
 
 from __future__ import annotations

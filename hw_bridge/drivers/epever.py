@@ -74,7 +74,7 @@ class EpeverDriver:
             load_current=load[1] / 100,
             temperature=_signed(temperatures[0], 16) / 100,
             state_of_charge=charge / 100,
-            output=self._output(),
+            output=self.load_output(),
             extra={
                 "load_switch": "AUTO" if self.load_wanted() else "OFF",
                 "load_voltage": load[0] / 100,
@@ -128,9 +128,10 @@ class EpeverDriver:
                     f"the charger does not switch its load {'on' if on else 'off'}",
                     "set its load mode to manual (register 0x903D to 0)",
                 )
-        return Load("auto" if on else "off", self._output())
+        return Load("auto" if on else "off", self.load_output())
 
-    def _output(self) -> bool:
+    def load_output(self) -> bool:
+        """Whether the load output is on."""
         return bool(self._inputs(0x3202, 1)[0] & 1)
 
     def _inputs(self, register: int, count: int) -> list[int]:

@@ -108,13 +108,17 @@ class VeDirectDriver:
             if control == wanted:
                 switch: Literal["off", "on"] = "off" if wanted == vedirect.LOAD_OFF else "on"
                 self._position = switch
-                return Load(switch, self._get(vedirect.LOAD_STATE) != 0)
+                return Load(switch, self.load_output())
             if writes < MOST_WRITES:
                 self._set(vedirect.LOAD_CONTROL, wanted)
         raise DeviceError(
             f"the charger was told to switch its load {mode} and its load control still reads {control}",
             "is something else switching it?",
         )
+
+    def load_output(self) -> bool:
+        """Whether the load output is on: asked in hex, which is answered at once where text comes once a second."""
+        return self._get(vedirect.LOAD_STATE) != 0
 
     # Text
 

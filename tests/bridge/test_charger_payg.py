@@ -156,6 +156,59 @@ def test_ending_the_bridge_or_setting_the_clock_back_gains_nothing(store, clock)
         assert ChargerPayg(charger, store, DEVICE, clock).status().seconds_left <= left
 
 
+@pytest.mark.parametrize("wrong_before", [2, 3])
+def test_a_wait_is_as_long_as_ever_though_the_brain_woke_ahead_of_the_world(store, clock, wrong_before):
+    """T36: also one that begins only after the end of the bridge."""
+    charger = Charger()
+    unit = ChargerPayg(charger, store, DEVICE, clock)
+    for number in range(3):
+        if number == wrong_before:
+            unit = ChargerPayg(charger, store, DEVICE, clock)
+        unit.enter(f"12345678{number}")
+    unit.after_power_cut()
+    assert unit.enter(digits(1)).wait_seconds == 120
+    clock.now += 119
+    assert unit.enter(digits(1)).verdict == "wait"
+    clock.now += 1
+    assert unit.enter(digits(1)).verdict == "accepted"
+
+
+def test_a_bridge_that_is_killed_again_and_again_gives_no_credit_back_and_costs_five_minutes_at_most(store, clock):
+    """T36."""
+    charger = Charger()
+    ChargerPayg(charger, store, DEVICE, clock).enter(digits(1))
+    for kills in range(1, 9):
+        clock.now += 100
+        right = DAY - (clock.now - NOON)
+        assert right - 300 * kills <= ChargerPayg(charger, store, DEVICE, clock).status().seconds_left <= right
+    unit = ChargerPayg(charger, store, DEVICE, clock)
+    unit.enter(generate_token(CONFIG, 3, 1, token_type=TokenType.SET_TIME).digits)
+    clock.now += 1000
+    assert unit.status().seconds_left == DAY - 1000
+
+
+def test_a_planned_end_costs_nothing(store, clock):
+    charger = Charger()
+    unit = ChargerPayg(charger, store, DEVICE, clock)
+    unit.enter(digits(1))
+    for _ in range(5):
+        clock.now += 100
+        unit.close()
+        unit = ChargerPayg(charger, store, DEVICE, clock)
+    assert unit.status().seconds_left == DAY - 500
+
+
+def test_a_clock_that_was_wrong_at_the_start_and_is_put_right_later_costs_five_minutes_at_most(store, clock):
+    """A Raspberry Pi has no clock of its own: it wakes up in the past, and the network tells it better."""
+    charger = Charger()
+    ChargerPayg(charger, store, DEVICE, clock).enter(digits(1))
+    clock.now = NOON - 3600
+    unit = ChargerPayg(charger, store, DEVICE, clock)
+    assert unit.status().seconds_left == DAY - 300
+    clock.now = NOON + 60
+    assert DAY - 60 - 300 <= unit.status().seconds_left <= DAY - 60
+
+
 def test_time_passes_while_the_bridge_is_down(store, clock):
     charger = Charger()
     ChargerPayg(charger, store, DEVICE, clock).enter(digits(1))
