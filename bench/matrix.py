@@ -46,6 +46,9 @@ class MemoryHdk(FakeHdk):
         self.active_until = 0.0
         self.unlocked = False
 
+    def check(self) -> None:
+        """It can be cut at any time."""
+
     def cycle(self) -> None:
         """A power cut: counts are stored; credit and unlock are not, on a unit that forgets."""
         if self._forgets:

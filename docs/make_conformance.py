@@ -76,7 +76,9 @@ serial = "SLT220000002"
 relay = "/dev/ttyUSB2:1:0"   # a coil on Modbus RTU: port, unit, coil
 ```
 
-`driver`, `baud` and `control` may be given too, and `load_amperes`: what a load on the unit's output draws at least,
+A run begins only when the relay answers. One that stops answering blocks what needs it: such tests are not run, and say
+why. The supply stays away for `off_seconds`, 2 if not given. `driver`, `baud` and `control` may be given too, and
+`load_amperes`: what a load on the unit's output draws at least,
 for the tests that see current flow.
 
 A plain charger, which knows no tokens, is certified together with the bridge that runs it: `payg = "bench.db"`, or

@@ -13,7 +13,7 @@ from hw_bridge.drivers.hdk import HdkDriver
 from hw_bridge.simulated import ControlClient
 from hw_bridge.transport import Transport
 from paygo_core.device import Device
-from paygo_core.errors import DeviceError, NoAnswerError, PaygoError
+from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, PortError
 from paygo_core.redact import key_forms, mask_secrets
 from paygo_core.telemetry import Telemetry
 from paygo_core.wire.crc import crc16_ccitt_false
@@ -46,9 +46,17 @@ LIGHTS = {
 class Power(Protocol):
     """Who switches the unit's supply off and on."""
 
-    def cycle(self) -> None:
-        """Takes the supply away, and gives it back."""
+    def check(self) -> None:
+        """Raises PortError when it cannot switch."""
         ...
+
+    def cycle(self) -> None:
+        """Takes the supply away, and gives it back. Raises PortError when it cannot."""
+        ...
+
+
+class Blocked(Exception):
+    """The rig does not do its part, which says nothing about the unit."""
 
 
 class ControlPower:
@@ -56,6 +64,9 @@ class ControlPower:
 
     def __init__(self, control: ControlClient) -> None:
         self._control = control
+
+    def check(self) -> None:
+        """Its socket is open."""
 
     def cycle(self) -> None:
         self._control.power(False)
@@ -231,9 +242,16 @@ class Hands:
             self._sleep(seconds)
 
     def cycle(self) -> None:
-        """Takes the supply away and gives it back; the line then speaks without checks until it is asked again."""
+        """Takes the supply away and gives it back; the line then speaks without checks until it is asked again.
+
+        Raises Blocked when it cannot be switched, and is not tried again.
+        """
         assert self.power is not None, "a test that needs it does not run without"
-        self.power.cycle()
+        try:
+            self.power.cycle()
+        except PortError as problem:
+            self.power = None
+            raise Blocked(f"{problem.cause} ({problem.hint})") from None
         if forget := getattr(self.driver, "after_power_cut", None):
             forget()
         if "poll" in capabilities(self.driver):

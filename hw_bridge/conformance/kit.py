@@ -138,8 +138,11 @@ def run(rig: Rig, device: Device, orders: Orders, told: Callable[[Result], None]
     """Runs the tests on the unit of a rig, set up as `device` if it is not set up yet.
 
     Results and the device's row are on disk after each test; the unit is left as ordered, also on Ctrl-C. Raises
-    PortError and NoAnswerError when the unit cannot be reached at the start, DeviceError when it is another one.
+    PortError and NoAnswerError when the unit, or who switches its supply, cannot be reached at the start, DeviceError
+    when it is another one.
     """
+    if rig.power is not None:
+        rig.power.check()
     earlier = _earlier(orders, device)
     path = orders.output / "results.json"
     with hands_on(rig, device) as hands:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from hw_bridge.conformance.hands import Power
-from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.errors import PaygoError, PortError
 from paygo_core.toml import TOMLDecodeError, loads
 
 COMMAND_S = 30.0
+OFF_S = 2.0
+"""Until what a unit's capacitors hold is gone."""
+RELAY_S = 1.0
 
 
 @dataclass(frozen=True)
 class Place:
     """One place of a rig, a `[[unit]]` of the file.
 
-    name: what it is called. port, driver, baud: of its unit. serial: of the device that sits there, if it is always the
-    same. control: the socket of a simulated unit. power_off and power_on: shell commands that switch its supply.
-    relay: a coil that does, "PORT:UNIT:COIL" on Modbus RTU. wait_minutes: how long a test may let time pass there.
-    payg: a registry's file, for a charger that the bridge runs as a PAYG unit. load_amperes: what the load on its
-    output draws at least.
+    name: what it is called. port, driver, baud: of its unit. serial: of the device that sits there, if it is always
+    the same. control: the socket of a simulated unit. power_off and power_on: shell commands that switch its
+    supply. relay: a coil that does, "PORT:UNIT:COIL" on Modbus RTU. off_seconds: how long the supply then stays
+    away. wait_minutes: how long a test may let time pass there. payg: a registry's file, for a charger that the
+    bridge runs as a PAYG unit. load_amperes: what the load on its output draws at least.
     """
 
     name: str
@@ -38,12 +43,13 @@ class Place:
     wait_minutes: float = 0
     payg: str = ""
     load_amperes: float = 0
+    off_seconds: float = OFF_S
 
     def power(self) -> Power | None:
         """Who switches its supply, None for a simulated unit or where nobody does."""
         if self.relay:
-            return ModbusRelay(self.relay)
-        return ShellRelay(self.power_off, self.power_on) if self.power_off else None
+            return ModbusRelay(self.relay, self.off_seconds)
+        return ShellRelay(self.power_off, self.power_on, self.off_seconds) if self.power_off else None
 
 
 def read(path: Path) -> list[Place]:
@@ -86,50 +92,79 @@ def _place(path: Path, number: int, row: Any) -> Place:
 
 
 class ShellRelay:
-    """A supply that two shell commands switch."""
+    """A supply that two shell commands switch. off_seconds: how long it stays away."""
 
-    def __init__(self, off: str, on: str) -> None:
+    def __init__(self, off: str, on: str, off_seconds: float = OFF_S) -> None:
         self._off = off
         self._on = on
+        self._off_seconds = off_seconds
+
+    def check(self) -> None:
+        """A command shows only when it is run whether it works."""
 
     def cycle(self) -> None:
-        """Raises DeviceError when a command fails."""
-        for command in (self._off, self._on):
-            try:
-                subprocess.run(command, shell=True, check=True, capture_output=True, timeout=COMMAND_S)  # noqa: S602
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-                raise DeviceError(f"the power command {command!r} failed", "run it by hand to see why") from None
+        """Raises PortError when a command fails."""
+        self._run(self._off)
+        time.sleep(self._off_seconds)
+        self._run(self._on)
+
+    def _run(self, command: str) -> None:
+        try:
+            subprocess.run(command, shell=True, check=True, capture_output=True, timeout=COMMAND_S)  # noqa: S602
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            raise PortError(f"the power command {command!r} failed", "run it by hand to see why") from None
 
 
 class ModbusRelay:
-    """A supply on a coil of a relay board that speaks Modbus RTU: "PORT:UNIT:COIL", on while the coil is."""
+    """A supply on a coil of a relay board that speaks Modbus RTU: "PORT:UNIT:COIL", on while the coil is.
 
-    def __init__(self, address: str) -> None:
+    off_seconds: how long it stays away. Raises PaygoError for another address.
+    """
+
+    def __init__(self, address: str, off_seconds: float = OFF_S, *, timeout: float = RELAY_S) -> None:
         port, unit, coil = [*address.rsplit(":", 2), "", ""][:3]
         if not port or not unit.isdigit() or not coil.isdigit():
             raise PaygoError(f"the relay {address!r} cannot be used", "it is PORT:UNIT:COIL, such as /dev/ttyUSB1:1:0")
         self._port, self._unit, self._coil = port, int(unit), int(coil)
+        self._off_seconds = off_seconds
+        self._timeout = timeout
+
+    def check(self) -> None:
+        """Asks for the coil. Raises PortError when the board cannot be reached, or has no such coil."""
+        with self._board() as board:
+            self._ask(lambda: board.read_coils(self._coil, count=1, device_id=self._unit))
 
     def cycle(self) -> None:
-        """Raises DeviceError when the relay does not answer."""
-        from pymodbus.client import ModbusSerialClient
-        from pymodbus.exceptions import ModbusException
+        """Raises PortError when the board does not do it."""
+        with self._board() as board:
+            self._ask(lambda: board.write_coil(self._coil, False, device_id=self._unit))
+            time.sleep(self._off_seconds)
+            self._ask(lambda: board.write_coil(self._coil, True, device_id=self._unit))
 
-        client = ModbusSerialClient(self._port, baudrate=9600)
+    @contextmanager
+    def _board(self) -> Iterator[Any]:
+        from hw_bridge.modbus import ModbusSerialClient
+
+        board = ModbusSerialClient(self._port, baudrate=9600, timeout=self._timeout, retries=2)
         try:
-            if not client.connect():
-                raise DeviceError(f"the relay on {self._port} cannot be opened", "is it plugged in?")
-            for on in (False, True):
-                try:
-                    answer = client.write_coil(self._coil, on, device_id=self._unit)
-                except ModbusException:
-                    raise DeviceError(
-                        f"the relay on {self._port} does not answer", "is its unit number right?"
-                    ) from None
-                if answer.isError():
-                    raise DeviceError(f"the relay on {self._port} refuses coil {self._coil}", "is its number right?")
+            if not board.connect():
+                raise PortError(f"the relay's port {self._port} cannot be opened", "is it plugged in, and free?")
+            yield board
         finally:
-            client.close()  # type: ignore[no-untyped-call]
+            board.close()  # type: ignore[no-untyped-call]
+
+    def _ask(self, request: Callable[[], Any]) -> None:
+        from hw_bridge.modbus import ModbusException
+
+        try:
+            answer = request()
+        except ModbusException:
+            raise PortError(
+                f"the relay on {self._port} does not answer as unit {self._unit}",
+                "has it power, and is that its number?",
+            ) from None
+        if answer.isError():
+            raise PortError(f"the relay on {self._port} has no coil {self._coil}", "its coils are counted from 0")
 
 
 @dataclass
@@ -139,6 +174,9 @@ class Operator:
     ask: Callable[[str], None]
     name: str = ""
     asked: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """They are there, or they would not have been named."""
 
     def cycle(self) -> None:
         """Asks for the supply to be switched off and on."""

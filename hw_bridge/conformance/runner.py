@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hw_bridge.conformance.catalogue import NEEDS, Step, Test
-from hw_bridge.conformance.hands import LIGHTS, Hands
+from hw_bridge.conformance.hands import LIGHTS, Blocked, Hands
 from hw_bridge.conformance.plan import LOCK, SECONDS_PER_DAY, Model, Move, NoCounts, Plan, plan
-from hw_bridge.conformance.results import Result
+from hw_bridge.conformance.results import Result, Verdict
 from hw_bridge.drivers import Entry
 from paygo_core.errors import NoAnswerError, PortError, Problem
 from paygo_core.wire.hdk import Alert
@@ -148,8 +148,32 @@ class Runner:
         hands.wire.take()
         began = time.monotonic()
         judge = _Judge(hands, self.counts)
-        reason = ""
-        silent = self._silent
+        verdict, reason = self._came(test, planned, fresh, judge)
+        self._group = test.group
+        self._sound = not reason
+        if reason:
+            if test.group:
+                why = "which failed" if verdict == "failed" else "which did not run"
+                self._broken.setdefault(test.group, f"{test.id}, {why}")
+            hands.wire.note(f"{verdict.upper()}: {reason}")
+            self._tidy(test)
+        else:
+            self._model = planned.after
+        seconds = round(time.monotonic() - began, 3)
+        return Result(
+            test.id,
+            test.title,
+            test.rule,
+            verdict,
+            reason,
+            seconds,
+            tuple(judge.entries),
+            tuple(hands.wire.take()),
+        )
+
+    def _came(self, test: Test, planned: Plan, fresh: bool, judge: _Judge) -> tuple[Verdict, str]:
+        """Does what the test says. Returns what came of it, and why."""
+        hands = self.hands
         try:
             if hands.last_seq is None and "events" in test.needs:
                 hands.clear_alerts(TOLD_AGAIN_S)
@@ -161,39 +185,31 @@ class Runner:
                 hands.wire.note(f"== {test.id} begins with a lock")
             for move in planned.moves:
                 judge.do(move)
-            silent = 0
         except Failed as failed:
-            reason = str(failed)
+            return "failed", str(failed)
+        except Blocked as problem:
+            self._after_block(f"blocked: {problem}")
+            return "not run", f"blocked: {problem}"
         except PortError as problem:
-            reason = self._lost = f"the port is gone: {problem.cause}"
+            self._lost = f"the port is gone: {problem.cause}"
+            return "failed", self._lost
         except NoAnswerError as problem:
-            reason = problem.cause
-            silent += 1
+            self._silent += 1
+            if self._silent >= MOST_SILENT:
+                self._lost = f"the unit answers no more: {problem.cause}"
+            return "failed", problem.cause
         except Problem as problem:
-            reason = problem.cause
-        self._silent = silent
-        if silent >= MOST_SILENT:
-            self._lost = f"the unit answers no more: {reason}"
-        self._group = test.group
-        self._sound = not reason
-        if reason:
-            if test.group:
-                self._broken.setdefault(test.group, f"{test.id}, which failed")
-            hands.wire.note(f"FAILED: {reason}")
-            self._tidy(test)
-        else:
-            self._model = planned.after
-        seconds = round(time.monotonic() - began, 3)
-        return Result(
-            test.id,
-            test.title,
-            test.rule,
-            "failed" if reason else "passed",
-            reason,
-            seconds,
-            tuple(judge.entries),
-            tuple(hands.wire.take()),
-        )
+            return "failed", problem.cause
+        self._silent = 0
+        return "passed", ""
+
+    def _after_block(self, reason: str) -> None:
+        """The supply can be switched no more: goes on without, if the unit still has it."""
+        self._has = None
+        try:
+            self.hands.status()
+        except Problem:
+            self._lost = f"{reason}, and the unit has no supply since"
 
     def _tidy(self, test: Test) -> None:
         """After a failure: no later test inherits its faults, events and switch."""

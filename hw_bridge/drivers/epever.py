@@ -7,16 +7,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from hw_bridge.drivers import ActiveAlert, Load
+from hw_bridge.modbus import ExceptionResponse, ModbusException, ModbusSerialClient
 from hw_bridge.transport import Transport
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError
 from paygo_core.telemetry import Telemetry
-
-try:
-    from pymodbus.client import ModbusSerialClient
-    from pymodbus.exceptions import ModbusException
-    from pymodbus.pdu import ExceptionResponse
-except ModuleNotFoundError:
-    raise PaygoError("an EPEVER is driven with pymodbus", "pip install 'paygo-solar[modbus]'") from None
 
 ANSWER_SECONDS = 1.0
 RETRIES = 2

@@ -17,7 +17,8 @@ from paygo_core.redact import mask_secrets
 class Section:
     """A heading with a text, a plotly figure, a table, texts that are folded in, or any of them.
 
-    A cell `confirmed`, `passed` or `failed` is coloured. folds: a line that is shown, and the text under it.
+    A cell `confirmed`, `passed` or `failed` is coloured. folds: a line that is shown, and the text under it; a
+    line that ends in `: failed` is coloured too.
     """
 
     title: str

@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from modbus_board import ModbusBoard
 
 from hw_bridge.conformance import rig
-from hw_bridge.conformance.catalogue import load
+from hw_bridge.conformance.catalogue import choose, load
 from hw_bridge.conformance.hands import Hands, Wire
 from hw_bridge.conformance.results import read
 from hw_bridge.conformance.runner import Counts, Runner
@@ -23,7 +24,7 @@ from hw_bridge.simulated import ControlClient, simulated_unit
 from hw_bridge.transport import Transport
 from paygo_core import DeviceConfig
 from paygo_core.device import Device
-from paygo_core.errors import DeviceError, PaygoError
+from paygo_core.errors import PaygoError, PortError
 from paygo_core.registry import Registry
 
 PAYGO = "from paygo_core.cli import main; main()"
@@ -62,10 +63,81 @@ def test_what_is_wrong_in_a_rig_file_is_told(tmp_path: Path, text: str, said: st
 
 def test_a_relay_of_shell_commands_switches_off_and_on(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    rig.ShellRelay(f"echo off >> {log}", f"echo on >> {log}").cycle()
+    rig.ShellRelay(f"echo off >> {log}", f"echo on >> {log}", 0).cycle()
     assert log.read_text().split() == ["off", "on"]
-    with pytest.raises(DeviceError, match="'false' failed"):
+    with pytest.raises(PortError, match="'false' failed"):
         rig.ShellRelay("false", "true").cycle()
+
+
+def test_a_modbus_relay_takes_the_supply_away_and_gives_it_back() -> None:
+    with ModbusBoard() as board:
+        relay = rig.ModbusRelay(f"{board.port}:1:3", 0)
+        relay.check()
+        assert board.written == []
+        relay.cycle()
+    assert board.written == [(3, False), (3, True)]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("{port}:2:0", "does not answer as unit 2"),
+        ("{port}:1:99", "has no coil 99"),
+        ("{port}x:1:0", "cannot be opened"),
+    ],
+)
+def test_a_modbus_relay_that_is_not_there_blocks(address: str, said: str) -> None:
+    with ModbusBoard() as board:
+        relay = rig.ModbusRelay(address.format(port=board.port), 0, timeout=0.1)
+        for work in (relay.check, relay.cycle):
+            with pytest.raises(PortError, match=said) as caught:
+                work()
+            assert caught.value.exit_status == 3
+    assert board.written == []
+
+
+def test_a_dead_relay_blocks_a_run_before_it_begins(tmp_path: Path) -> None:
+    with simulated_unit(tmp_path) as unit, ModbusBoard(dies_after=0) as board:
+        (tmp_path / "rig.toml").write_text(f"[[unit]]\nname = 'a'\nport = '{unit.port}'\nrelay = '{board.port}:1:0'\n")
+        command = [*COMMAND, "--rig", str(tmp_path / "rig.toml"), "--serial", "1", "--output", str(tmp_path / "out")]
+        done = subprocess.run(
+            [*command, *key_options(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert "does not answer as unit 1 (has it power" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def key_options(directory: Path) -> list[str]:
+    path = directory / "key"
+    path.write_text("bc41ec9530f6dac86b1a29ab82edc5fb\n")
+    return ["--key-file", str(path), "--starting-code", "516959010"]
+
+
+@pytest.mark.parametrize("dies_after", [None, 5, 6])
+def test_a_relay_that_dies_on_the_way_says_nothing_about_the_unit(tmp_path: Path, dies_after: int | None) -> None:
+    """P1 switches four times. After five the unit is without supply, after six it has it again."""
+    device = Device("1", DeviceConfig.from_hex("bc41ec9530f6dac86b1a29ab82edc5fb", 516959010))
+    with simulated_unit(tmp_path) as unit, ControlClient(unit.control) as control:
+
+        def switched(_coil: int, on: bool) -> None:
+            control.power(on)
+
+        with ModbusBoard(switched, dies_after=dies_after) as board, Transport(unit.port) as transport:
+            relay = rig.ModbusRelay(f"{board.port}:1:0", 0, timeout=0.1)
+            hands = Hands(device, transport, Wire(), power=relay, timeout=1)
+            hands.driver.provision(device)
+            runner = Runner(hands, Counts(1, 300))
+            found = {result.id: result for result in runner.run(choose(load(), ["P1", "P2", "P3", "O1"]))}
+            closed = runner.close("locked")
+    verdicts = {name: result.verdict for name, result in found.items()}
+    if dies_after is None:
+        assert set(verdicts.values()) == {"passed"}
+        return
+    last = "passed" if dies_after == 6 else "not run"
+    assert verdicts == {"P1": "passed", "P2": "not run", "P3": "not run", "O1": last}
+    assert "blocked: the relay on" in found["P2"].reason
+    assert closed == (dies_after == 6)
 
 
 @pytest.mark.parametrize("address", ["", "/dev/ttyUSB1", "/dev/ttyUSB1:1", "/dev/ttyUSB1:1:x"])
@@ -97,7 +169,7 @@ def test_two_units_of_a_rig_are_tested_at_once(tmp_path: Path) -> None:
             off, on = (power_command(unit.control, on) for on in (False, True))
             rows.append(
                 f"[[unit]]\nname = 'place {number}'\nport = '{unit.port}'\nserial = 'SLT{number}'\n"
-                f"power_off = {json.dumps(off)}\npower_on = {json.dumps(on)}\n"
+                f"power_off = {json.dumps(off)}\npower_on = {json.dumps(on)}\noff_seconds = 0\n"
             )
         (tmp_path / "rig.toml").write_text("\n".join(rows))
         command = [
