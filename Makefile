@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard */_native_build.py */csrc/*.[ch] */csrc/batch/*.[ch])
+SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc/batch/*.[ch] firmware_sim/fleet/csrc/*.[ch])
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
@@ -188,4 +188,4 @@ $(VENV)/.check: $(VENV)/.test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info */*.so */_native.c
+	rm -rf $(VENV) build demo *.egg-info */*.so */_native.c */_fleet.c

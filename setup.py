@@ -1,4 +1,4 @@
-"""The two C extensions; everything declarative is in pyproject.toml."""
+"""The three C extensions; everything declarative is in pyproject.toml."""
 
 from setuptools import setup
 
@@ -6,6 +6,7 @@ setup(
     cffi_modules=[
         "paygo_core/_native_build.py:ffibuilder",
         "firmware_sim/_native_build.py:ffibuilder",
+        "firmware_sim/_fleet_build.py:ffibuilder",
     ],
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )
