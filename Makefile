@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc/batch/*.[ch] firmware_sim/fleet/csrc/*.[ch])
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
+FLEET_CSRC := $(wildcard firmware_sim/fleet/csrc/*.c)
+FLEET_FLAGS := -Wno-psabi -ffp-contract=off -Ifirmware_sim/fleet/csrc -Ifirmware_sim/csrc
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
 C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
@@ -113,7 +115,10 @@ c-warnings:
 	@for compiler in $(COMPILERS); do \
 	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
-	  done; echo "$$compiler: no warning in $(words $(CSRC)) files"; \
+	  done; \
+	  for file in $(FLEET_CSRC); do \
+	    $$compiler $(C_WARNINGS) -O2 $(FLEET_FLAGS) -c $$file -o $(BUILD)/warnings.o || exit 1; \
+	  done; echo "$$compiler: no warning in $(words $(CSRC) $(FLEET_CSRC)) files"; \
 	done
 	@command -v clang >/dev/null || echo "clang is not installed: checked with gcc only"
 

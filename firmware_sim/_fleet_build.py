@@ -48,6 +48,7 @@ typedef struct {
     float follow_s; float efficiency_slope; float leak_per_s; float bms_open_v; float bms_close_v;
     float unit_w; float switch_ohm; float board_k_per_w; float board_follow_s; float battery_k_per_w;
     float battery_follow_s; float clamp_v; float clamp_j; float input_max_v; float output_max_v; float board_max_c;
+    float opens_s;
 } fleet_model;
 typedef struct { float irradiance; float log_irradiance; float ambient; } fleet_sky;
 typedef struct { float watts; float standby_w; float dimmed; uint8_t likely[...]; } fleet_appliance;
@@ -62,7 +63,7 @@ typedef struct {
 } fleet_law;
 typedef struct {
     fleet_law law;
-    int32_t charge[...]; float volts[...]; float follows_v[...]; float battery_c[...]; float board_c[...];
+    int32_t charge[...]; float volts[...]; float follows_v[...]; float battery_a[...]; float battery_c[...]; float board_c[...];
     int32_t bms_open[...]; int32_t credit_s[...]; int32_t broken[...];
     float demand_w[...]; float soiling[...]; float per_capacity[...]; float per_panels[...]; float contact_ohm[...];
     float short_a[...]; float surge_v[...]; float imbalance_v[...]; int32_t no_battery[...]; int32_t stuck_on[...];

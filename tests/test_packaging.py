@@ -19,7 +19,7 @@ def test_the_extension_uses_the_stable_abi() -> None:
 def test_the_wheel_is_for_every_python_and_has_what_it_needs(tmp_path: Path) -> None:
     # A copy, since building writes into the tree, where other tests run.
     source = tmp_path / "source"
-    made = shutil.ignore_patterns("*.so", "_native.c", "__pycache__")
+    made = shutil.ignore_patterns("*.so", "_native.c", "_fleet.c", "__pycache__")
     for room in ("paygo_core", "firmware_sim", "hw_bridge"):
         shutil.copytree(ROOT / room, source / room, ignore=made)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
@@ -34,6 +34,7 @@ def test_the_wheel_is_for_every_python_and_has_what_it_needs(tmp_path: Path) -> 
     assert {
         "paygo_core/_native.abi3.so",
         "firmware_sim/_native.abi3.so",
+        "firmware_sim/_fleet.abi3.so",
         "paygo_core/csrc/unit.h",
         "firmware_sim/csrc/firmware.h",
         "firmware_sim/mcu/simavr_host.c",

@@ -7,16 +7,16 @@
 /* Sources: docs/control-law.md. */
 const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES] PAYGO_FLASH = {
     /* flooded */
-    {14600, 13800, 14800, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 5, 300},
+    {14600, 13800, 14800, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
      92, 7200, 1800, 60, 7200, 672},
     /* AGM */
-    {14400, 13800, 14600, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 5, 300},
+    {14400, 13800, 14600, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
      92, 7200, 1800, 60, 7200, 672},
     /* gel */
-    {14200, 13800, 0, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 5, 300},
+    {14200, 13800, 0, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
      92, 7200, 1800, 60, 0, 0},
     /* LiFePO4, four cells */
-    {14200, 0, 0, 13200, 14600, 0, 100, 0, 550, 600, {14800, 14400, 1, 30}, {12000, 12600, 5, 300},
+    {14200, 0, 0, 13200, 14600, 0, 100, 0, 550, 600, {14800, 14400, 1, 30}, {12000, 12600, 60, 300},
      31, 1800, 60, 60, 0, 0},
 };
 
@@ -31,23 +31,29 @@ const paygo_board_limits paygo_board_protected PAYGO_FLASH = {
     {27000, 25500, 1, 60}, {16500, 15500, 0, 30}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
     17500, 850, 10000, 100, LEAD | 1U << PAYGO_LFP};
 
+/* Whether an alert was active: 0 or -1. */
+static paygo_law_small flag(uint16_t alerts, paygo_alert alert)
+{
+    return ((uint32_t)alerts >> (uint8_t)alert & 1U) != 0 ? -1 : 0;
+}
+
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,
                      uint16_t alerts)
 {
-    law->overvoltage = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_BATTERY_OVERVOLTAGE & 1U);
-    law->undervoltage = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_BATTERY_UNDERVOLTAGE & 1U);
-    law->panel = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_PANEL_OVERVOLTAGE & 1U);
-    law->output_high = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_OUTPUT_OVERVOLTAGE & 1U);
-    law->lost = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_BATTERY_DISCONNECTED & 1U);
-    law->current = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_OVERCURRENT & 1U);
+    law->overvoltage = flag(alerts, PAYGO_ALERT_BATTERY_OVERVOLTAGE);
+    law->undervoltage = flag(alerts, PAYGO_ALERT_BATTERY_UNDERVOLTAGE);
+    law->panel = flag(alerts, PAYGO_ALERT_PANEL_OVERVOLTAGE);
+    law->output_high = flag(alerts, PAYGO_ALERT_OUTPUT_OVERVOLTAGE);
+    law->lost = flag(alerts, PAYGO_ALERT_BATTERY_DISCONNECTED);
+    law->current = flag(alerts, PAYGO_ALERT_OVERCURRENT);
     law->current_told = law->current;
-    law->shorted = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_SHORT_CIRCUIT & 1U);
+    law->shorted = flag(alerts, PAYGO_ALERT_SHORT_CIRCUIT);
     law->shorted_told = law->shorted;
     law->shorted_trips = (paygo_law_small)-law->shorted;
-    law->hot = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_OVERTEMPERATURE & 1U);
-    law->cold = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_UNDERTEMPERATURE & 1U);
-    law->stuck = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_CHARGER_FAULT & 1U);
-    law->blind = (paygo_law_small)-(int)(alerts >> PAYGO_ALERT_SENSOR_FAULT & 1U);
+    law->hot = flag(alerts, PAYGO_ALERT_OVERTEMPERATURE);
+    law->cold = flag(alerts, PAYGO_ALERT_UNDERTEMPERATURE);
+    law->stuck = flag(alerts, PAYGO_ALERT_CHARGER_FAULT);
+    law->blind = flag(alerts, PAYGO_ALERT_SENSOR_FAULT);
     law->target_mv = battery->absorption_mv;
     law->limit_ma = board->charge_ma;
     law->alerts = alerts;
@@ -56,5 +62,5 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
 void paygo_law_step(paygo_law *law, const paygo_law_readings *readings, const paygo_battery_limits *battery,
                     const paygo_board_limits *board, int32_t dt_s)
 {
-    paygo_law_advance(law, readings, battery, board, dt_s);
+    law_advance(law, readings, battery, board, dt_s);
 }

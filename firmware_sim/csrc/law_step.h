@@ -25,63 +25,63 @@
 #define PAYGO_LAW_LEAK_MA INT32_C(300)  /* so much through an open charge switch is a fault of it */
 
 /* `a` if `so`, and otherwise `b`; `a` or 0. */
-PAYGO_LAW_INLINE paygo_law_int paygo_law_choose(paygo_law_flag so, paygo_law_int a, paygo_law_int b)
+PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, paygo_law_int b)
 {
     return PAYGO_LAW_CHOOSE(so, a, b);
 }
 
-PAYGO_LAW_INLINE paygo_law_int paygo_law_only(paygo_law_flag so, paygo_law_int a)
+PAYGO_LAW_INLINE paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
 {
     return PAYGO_LAW_CHOOSE(so, a, (paygo_law_int){0});
 }
 
-PAYGO_LAW_INLINE paygo_law_int paygo_law_least(paygo_law_int a, paygo_law_int b)
+PAYGO_LAW_INLINE paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
 {
-    return paygo_law_choose(PAYGO_LAW_IF(a < b), a, b);
+    return law_choose(PAYGO_LAW_IF(a < b), a, b);
 }
 
-PAYGO_LAW_INLINE paygo_law_int paygo_law_most(paygo_law_int a, paygo_law_int b)
+PAYGO_LAW_INLINE paygo_law_int law_most(paygo_law_int a, paygo_law_int b)
 {
-    return paygo_law_choose(PAYGO_LAW_IF(a > b), a, b);
+    return law_choose(PAYGO_LAW_IF(a > b), a, b);
 }
 
 /* The same for all lanes. */
-PAYGO_LAW_INLINE paygo_law_int paygo_law_all(int32_t number)
+PAYGO_LAW_INLINE paygo_law_int law_all(int32_t number)
 {
     return number - (paygo_law_int){0};
 }
 
 /* How long something has been so. */
-PAYGO_LAW_INLINE paygo_law_time paygo_law_hold(paygo_law_time held_s, paygo_law_flag so, int32_t dt_s)
+PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int32_t dt_s)
 {
     const paygo_law_int held = (paygo_law_int)held_s + dt_s;
-    return (paygo_law_time)paygo_law_only(so, paygo_law_least(held, paygo_law_all(PAYGO_LAW_LONGEST_S)));
+    return (paygo_law_time)law_only(so, law_least(held, law_all(PAYGO_LAW_LONGEST_S)));
 }
 
 /* A protection against too much, or (-1) against too little. */
-PAYGO_LAW_INLINE void paygo_law_guard(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
+PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
                                       const paygo_limit *limit, paygo_law_int clear_s, int32_t too_little, int32_t dt_s)
 {
     const paygo_law_flag was = (paygo_law_flag)*active;
-    const paygo_law_int threshold = paygo_law_choose(was, paygo_law_all(limit->clear), paygo_law_all(limit->trip));
-    const paygo_law_int delay_s = paygo_law_choose(was, clear_s, paygo_law_all(limit->trip_s));
-    const paygo_law_flag downwards = was ^ (paygo_law_flag)paygo_law_all(too_little);
+    const paygo_law_int threshold = law_choose(was, law_all(limit->clear), law_all(limit->trip));
+    const paygo_law_int delay_s = law_choose(was, clear_s, law_all(limit->trip_s));
+    const paygo_law_flag downwards = was ^ (paygo_law_flag)law_all(too_little);
     const paygo_law_flag asks = (downwards & PAYGO_LAW_IF(reading <= threshold)) |
                                 (~downwards & PAYGO_LAW_IF(reading >= threshold));
-    const paygo_law_time held = paygo_law_hold(*held_s, asks, dt_s);
+    const paygo_law_time held = law_hold(*held_s, asks, dt_s);
     const paygo_law_flag flips = asks & PAYGO_LAW_IF((paygo_law_int)held >= delay_s);
-    *held_s = (paygo_law_time)paygo_law_only(~flips, (paygo_law_int)held);
+    *held_s = (paygo_law_time)law_only(~flips, (paygo_law_int)held);
     *active = (paygo_law_small)(was ^ flips);
 }
 
 /* The same with the limit's own delay of clearing. */
-PAYGO_LAW_INLINE void paygo_law_watch(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
+PAYGO_LAW_INLINE void law_watch(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
                                       const paygo_limit *limit, int32_t too_little, int32_t dt_s)
 {
-    paygo_law_guard(active, held_s, reading, limit, paygo_law_all(limit->clear_s), too_little, dt_s);
+    law_guard(active, held_s, reading, limit, law_all(limit->clear_s), too_little, dt_s);
 }
 
-PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings *readings,
+PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *readings,
                                         const paygo_battery_limits *battery, const paygo_board_limits *board,
                                         int32_t dt_s)
 {
@@ -89,19 +89,19 @@ PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings
     const paygo_law_int battery_mv = readings->battery_mv;
     const paygo_law_flag warmth_known =
         PAYGO_LAW_IF(readings->battery_dc >= INT32_C(-500)) & PAYGO_LAW_IF(readings->battery_dc <= INT32_C(1200));
-    const paygo_law_int battery_dc = paygo_law_choose(warmth_known, readings->battery_dc, paygo_law_all(250));
+    const paygo_law_int battery_dc = law_choose(warmth_known, readings->battery_dc, law_all(250));
     const paygo_law_int compensated_dc =
-        paygo_law_least(paygo_law_most(battery_dc, paygo_law_all(0)), paygo_law_all(500));
+        law_least(law_most(battery_dc, law_all(0)), law_all(500));
     const paygo_law_int more_mv =
         ((INT32_C(250) * battery->compensation) >> 10) - ((compensated_dc * (int32_t)battery->compensation) >> 10);
     const paygo_law_int sag_mv =
-        paygo_law_only(~(paygo_law_flag)law->undervoltage, (readings->load_ma * (int32_t)battery->sag) >> 10);
+        law_only(~(paygo_law_flag)law->undervoltage, (readings->load_ma * (int32_t)battery->sag) >> 10);
     const paygo_law_int warmest_dc =
-        paygo_law_most(battery_dc - (int32_t)battery->hot_dc, readings->board_dc - (int32_t)board->hot_dc);
+        law_most(battery_dc - (int32_t)battery->hot_dc, readings->board_dc - (int32_t)board->hot_dc);
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
     const paygo_law_int lost_mv =
-        paygo_law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV), paygo_law_all(board->lost_mv),
+        law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV), law_all(board->lost_mv),
                          readings->battery_peak_mv);
     const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
     const paygo_law_flag blind =
@@ -112,30 +112,30 @@ PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings
     const paygo_limit fault = {1, 0, 5, 60};
     const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
     const paygo_law_int try_s =
-        paygo_law_choose(given_up, paygo_law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
+        law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
     const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
     paygo_law_flag tripped, told;
-    paygo_law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
-    paygo_law_watch(&law->undervoltage, &law->undervoltage_s, battery_mv + sag_mv, &battery->undervoltage, -1, dt_s);
-    paygo_law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
-    paygo_law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
-    paygo_law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
-    paygo_law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
-    paygo_law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
-    paygo_law_watch(&law->stuck, &law->stuck_s, paygo_law_only(leaks, paygo_law_all(1)), &fault, 0, dt_s);
-    paygo_law_watch(&law->blind, &law->blind_s, paygo_law_only(blind, paygo_law_all(1)), &fault, 0, dt_s);
-    law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= paygo_law_only((paygo_law_flag)law->hot, paygo_law_all(-99)));
-    law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < paygo_law_only((paygo_law_flag)law->cold, paygo_law_all(10)) +
+    law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
+    law_watch(&law->undervoltage, &law->undervoltage_s, battery_mv + sag_mv, &battery->undervoltage, -1, dt_s);
+    law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
+    law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
+    law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
+    law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
+    law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
+    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &fault, 0, dt_s);
+    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &fault, 0, dt_s);
+    law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
+    law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
                                                                (int32_t)battery->charge_min_dc);
-    law->dark_s = paygo_law_hold(law->dark_s, ~light, dt_s);
+    law->dark_s = law_hold(law->dark_s, ~light, dt_s);
 
     /* An output that is tried again and fails again is one alert, not many. */
     tripped = (paygo_law_flag)law->shorted & ~was_shorted;
     law->shorted = (paygo_law_small)((paygo_law_flag)law->shorted & ~(dawn & given_up));
-    law->current_good_s = paygo_law_hold(
+    law->current_good_s = law_hold(
         law->current_good_s, (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int32_t)board->current.trip),
         dt_s);
-    law->shorted_good_s = paygo_law_hold(
+    law->shorted_good_s = law_hold(
         law->shorted_good_s,
         (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int32_t)board->shorted.trip), dt_s);
     told = (paygo_law_flag)law->current_told & PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
@@ -143,9 +143,9 @@ PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings
     told = (paygo_law_flag)law->shorted_told & PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
     told |= (paygo_law_flag)law->shorted;
     law->shorted_told = (paygo_law_small)told;
-    law->shorted_trips = (paygo_law_small)paygo_law_only(
+    law->shorted_trips = (paygo_law_small)law_only(
         told & ~dawn,
-        paygo_law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, paygo_law_all(PAYGO_LAW_TRIES + 1)));
+        law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
 
     /* The stages of a charge. */
     const paygo_law_flag in_absorption = PAYGO_LAW_IF((paygo_law_int)law->stage == (int32_t)PAYGO_ABSORPTION);
@@ -155,9 +155,9 @@ PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings
     const paygo_law_flag at_target = PAYGO_LAW_IF(battery_mv >= law->target_mv - PAYGO_LAW_NEAR_MV);
     const paygo_law_flag equalise_due =
         battery->equalise_mv > 0 ? PAYGO_LAW_IF(law->since_equalise_s >= battery->equalise_every_h * INT32_C(3600))
-                                 : (paygo_law_flag)paygo_law_all(0);
+                                 : (paygo_law_flag)law_all(0);
     const paygo_law_int stage_s =
-        paygo_law_least((paygo_law_int)law->stage_s + paygo_law_only(at_target, paygo_law_all(dt_s)), paygo_law_all(PAYGO_LAW_LONGEST_S));
+        law_least((paygo_law_int)law->stage_s + law_only(at_target, law_all(dt_s)), law_all(PAYGO_LAW_LONGEST_S));
     const paygo_law_flag absorbed =
         PAYGO_LAW_IF(stage_s >= (int32_t)battery->absorption_s) |
         (at_target & PAYGO_LAW_IF(stage_s >= (int32_t)battery->tail_s) &
@@ -168,50 +168,50 @@ PAYGO_LAW_INLINE void paygo_law_advance(paygo_law *law, const paygo_law_readings
     const paygo_law_flag to_float = (in_absorption & absorbed & ~equalise_due) | equalised;
     paygo_law_flag to_bulk, moves, float_now;
     paygo_law_int stage;
-    law->low_s = paygo_law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + (int32_t)battery->rebulk_mv), dt_s);
+    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + (int32_t)battery->rebulk_mv), dt_s);
     to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= (int32_t)battery->rebulk_s));
     moves = to_absorption | to_equalise | to_float | to_bulk;
-    stage = paygo_law_only(to_absorption & ~to_bulk, paygo_law_all(PAYGO_ABSORPTION)) |
-            paygo_law_only(to_equalise & ~to_bulk, paygo_law_all(PAYGO_EQUALISE)) |
-            paygo_law_only(to_float & ~to_bulk, paygo_law_all(PAYGO_FLOAT)) |
-            paygo_law_only(~moves, (paygo_law_int)law->stage);
+    stage = law_only(to_absorption & ~to_bulk, law_all(PAYGO_ABSORPTION)) |
+            law_only(to_equalise & ~to_bulk, law_all(PAYGO_EQUALISE)) |
+            law_only(to_float & ~to_bulk, law_all(PAYGO_FLOAT)) |
+            law_only(~moves, (paygo_law_int)law->stage);
     float_now = PAYGO_LAW_IF(stage == (int32_t)PAYGO_FLOAT);
-    law->stage_s = (paygo_law_time)paygo_law_only(~moves, stage_s);
+    law->stage_s = (paygo_law_time)law_only(~moves, stage_s);
     law->stage = (paygo_law_small)stage;
     law->since_equalise_s =
-        paygo_law_only(~equalised, paygo_law_least(law->since_equalise_s + dt_s, paygo_law_all(INT32_C(1) << 30)));
-    law->target_mv = paygo_law_least(
-        paygo_law_all(battery->ceiling_mv),
-        more_mv + paygo_law_choose(float_now, paygo_law_all(battery->float_mv),
-                                   paygo_law_choose(PAYGO_LAW_IF(stage == (int32_t)PAYGO_EQUALISE),
-                                                    paygo_law_all(battery->equalise_mv),
-                                                    paygo_law_all(battery->absorption_mv))));
-    law->limit_ma = paygo_law_least(
-        paygo_law_all(board->charge_ma),
-        paygo_law_most(((int32_t)battery->charge_max_dc - battery_dc) * (int32_t)board->derate_ma_per_dc,
-                       paygo_law_all(0)));
+        law_only(~equalised, law_least(law->since_equalise_s + dt_s, law_all(INT32_C(1) << 30)));
+    law->target_mv = law_least(
+        law_all(battery->ceiling_mv),
+        more_mv + law_choose(float_now, law_all(battery->float_mv),
+                                   law_choose(PAYGO_LAW_IF(stage == (int32_t)PAYGO_EQUALISE),
+                                                    law_all(battery->equalise_mv),
+                                                    law_all(battery->absorption_mv))));
+    law->limit_ma = law_least(
+        law_all(board->charge_ma),
+        law_most(((int32_t)battery->charge_max_dc - battery_dc) * (int32_t)board->derate_ma_per_dc,
+                       law_all(0)));
 
     /* What follows. */
     law->charge = (paygo_law_small)(
         ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->panel | (paygo_law_flag)law->lost |
           (paygo_law_flag)law->hot | (paygo_law_flag)law->cold | (paygo_law_flag)law->blind) &
-        PAYGO_LAW_IF(law->limit_ma > INT32_C(0)) & (battery->float_mv == 0 ? ~float_now : (paygo_law_flag)paygo_law_all(-1)));
+        PAYGO_LAW_IF(law->limit_ma > INT32_C(0)) & (battery->float_mv == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
     law->output = (paygo_law_small)(
         readings->wanted &
         ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->undervoltage | (paygo_law_flag)law->output_high |
           (paygo_law_flag)law->lost | (paygo_law_flag)law->current | (paygo_law_flag)law->shorted |
           (paygo_law_flag)law->hot));
-    law->alerts = paygo_law_only((paygo_law_flag)law->overvoltage, paygo_law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
-                  paygo_law_only((paygo_law_flag)law->undervoltage, paygo_law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |
-                  paygo_law_only((paygo_law_flag)law->panel, paygo_law_all(INT32_C(1) << PAYGO_ALERT_PANEL_OVERVOLTAGE)) |
-                  paygo_law_only((paygo_law_flag)law->output_high, paygo_law_all(INT32_C(1) << PAYGO_ALERT_OUTPUT_OVERVOLTAGE)) |
-                  paygo_law_only((paygo_law_flag)law->lost, paygo_law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_DISCONNECTED)) |
-                  paygo_law_only((paygo_law_flag)law->current_told, paygo_law_all(INT32_C(1) << PAYGO_ALERT_OVERCURRENT)) |
-                  paygo_law_only((paygo_law_flag)law->shorted_told, paygo_law_all(INT32_C(1) << PAYGO_ALERT_SHORT_CIRCUIT)) |
-                  paygo_law_only((paygo_law_flag)law->hot, paygo_law_all(INT32_C(1) << PAYGO_ALERT_OVERTEMPERATURE)) |
-                  paygo_law_only((paygo_law_flag)law->cold, paygo_law_all(INT32_C(1) << PAYGO_ALERT_UNDERTEMPERATURE)) |
-                  paygo_law_only((paygo_law_flag)law->stuck, paygo_law_all(INT32_C(1) << PAYGO_ALERT_CHARGER_FAULT)) |
-                  paygo_law_only((paygo_law_flag)law->blind, paygo_law_all(INT32_C(1) << PAYGO_ALERT_SENSOR_FAULT));
+    law->alerts = law_only((paygo_law_flag)law->overvoltage, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->undervoltage, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->panel, law_all(INT32_C(1) << PAYGO_ALERT_PANEL_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->output_high, law_all(INT32_C(1) << PAYGO_ALERT_OUTPUT_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->lost, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_DISCONNECTED)) |
+                  law_only((paygo_law_flag)law->current_told, law_all(INT32_C(1) << PAYGO_ALERT_OVERCURRENT)) |
+                  law_only((paygo_law_flag)law->shorted_told, law_all(INT32_C(1) << PAYGO_ALERT_SHORT_CIRCUIT)) |
+                  law_only((paygo_law_flag)law->hot, law_all(INT32_C(1) << PAYGO_ALERT_OVERTEMPERATURE)) |
+                  law_only((paygo_law_flag)law->cold, law_all(INT32_C(1) << PAYGO_ALERT_UNDERTEMPERATURE)) |
+                  law_only((paygo_law_flag)law->stuck, law_all(INT32_C(1) << PAYGO_ALERT_CHARGER_FAULT)) |
+                  law_only((paygo_law_flag)law->blind, law_all(INT32_C(1) << PAYGO_ALERT_SENSOR_FAULT));
 }
 
 #endif

@@ -107,11 +107,13 @@ class Fleet:
         kind = dict(ffi.typeof(f"fleet_{struct or 'block'}").fields)[member].type.item.cname
         kind = {"int32_t": "i4", "float": "f4", "uint32_t": "u4"}[kind]
         offset = ffi.offsetof("fleet_block", *name.split("."))
-        return np.ndarray((self._count, LANES), kind, self._memory.data, offset, (self._size, 4))
+        view: npt.NDArray[Any] = np.ndarray((self._count, LANES), kind, self._memory.data, offset, (self._size, 4))
+        return view
 
     def get(self, name: str) -> npt.NDArray[Any]:
         """A copy of a field, shape (units,)."""
-        return self.lanes(name).reshape(-1)[: self.units]
+        values: npt.NDArray[Any] = self.lanes(name).flatten()[: self.units]
+        return values
 
     def put(self, name: str, values: npt.ArrayLike) -> None:
         """Sets a field of all units; `values` is one number or has the shape (units,)."""
@@ -131,6 +133,12 @@ class Fleet:
         event = ffi.new("fleet_event *", {"lane": unit % LANES, "deed": DEEDS[deed], "value": value})
         lib.fleet_do(self._blocks + unit // LANES, self._kit, event)
 
+    def step(self, moment: npt.NDArray[Any]) -> None:
+        """One step of all units under one entry of a sky, with what their appliances wanted before."""
+        at = ffi.cast("fleet_sky *", ffi.from_buffer(np.ascontiguousarray(moment)))
+        for place in range(self._count):
+            lib.fleet_steps(self._blocks + place, self._kit, at, 1, self.step_s, self._path)
+
     def day(
         self, sky: npt.NDArray[Any], seeds: npt.NDArray[np.uint32], events: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[Any]:
@@ -139,7 +147,8 @@ class Fleet:
         sky: of dtype SKY, an entry a step. seeds: (units,), which decide what appliances are used that day. events: of
         dtype EVENT, in any order. Raises PaygoError where a block has more notes than anybody could want to read.
         """
-        assert sky.dtype == SKY and len(sky) == self.steps
+        assert sky.dtype == SKY
+        assert len(sky) == self.steps
         self.put("seeds", seeds)
         events = np.empty(0, EVENT) if events is None else events
         events = events[np.lexsort((events["step"], events["unit"] // LANES))]
@@ -195,7 +204,8 @@ def mix(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     x = numbers.astype(np.uint32)
     x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
     x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
+    mixed: npt.NDArray[np.uint32] = x ^ (x >> np.uint32(16))
+    return mixed
 
 
 def seeds(seed: int, first_unit: int, units: int, day: int) -> npt.NDArray[np.uint32]:

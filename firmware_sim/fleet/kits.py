@@ -49,6 +49,8 @@ LEAK_A_MONTH = {"flooded": 0.05, "agm": 0.03, "gel": 0.02, "lfp": 0.02}
 class Hardware:
     """What a board revision stands: V at which a clamp holds battery and output, J that it takes, V and °C that break.
 
+    opens_s: how long its output takes to open when it is shorted.
+
     legacy: no clamp; regulators and lamps behind it break above 18 V, the input above 30 V. protected: a clamp at 17 V
     and parts of 40 V behind it, an input of 60 V.
     """
@@ -57,12 +59,13 @@ class Hardware:
     clamp_j: float
     input_max_v: float
     output_max_v: float
+    opens_s: float
     board_max_c: float = 125.0
 
 
 HARDWARE = {
-    "legacy": Hardware(FAR_UP, FAR_UP, 30.0, 18.0),
-    "protected": Hardware(17.0, 20.0, 60.0, 40.0),
+    "legacy": Hardware(FAR_UP, FAR_UP, 30.0, 18.0, 1.0),
+    "protected": Hardware(17.0, 20.0, 60.0, 40.0, 0.001),
 }
 
 
@@ -162,3 +165,4 @@ class Kit:
         model.clamp_v, model.clamp_j = hardware.clamp_v, hardware.clamp_j
         model.input_max_v, model.output_max_v = hardware.input_max_v, hardware.output_max_v
         model.board_max_c = hardware.board_max_c
+        model.opens_s = hardware.opens_s

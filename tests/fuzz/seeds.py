@@ -213,9 +213,25 @@ def panel() -> dict[str, bytes]:
     }
 
 
+def law() -> dict[str, bytes]:
+    """A battery, a board, alerts from before, and steps: dt, mV and mA at battery and panel, load, warmth, wanted."""
+
+    def steps(*each: tuple[int, int, int, int, int, int, int, int]) -> bytes:
+        return b"".join(pack(">BHHHHHHB", dt, mv, ma + 32768, panel, into, load, dc + 32768, on) for (
+            dt, mv, ma, panel, into, load, dc, on) in each)  # fmt: skip
+
+    day = [(59, mv, 2000, 15000, 2500, 500, 250, 1) for mv in (12000, 13000, 14600, 14600, 14600, 13000, 13000)]
+    return {
+        "day": b"\x00\x01\x00\x00" + steps(*day),
+        "lithium": b"\x03\x01\x00\x00" + steps(*day, *[(9, 14200, 100, 15000, 1000, 0, -5, 1)] * 4),
+        "alerts": b"\x01\x00\x1f\xf3"
+        + steps(*day, (0, 10000, -9000, 0, 0, 30000, 900, 1), (0, 0, 0, 46000, 0, 0, 1300, 1)),
+    }
+
+
 def write(corpus: Path) -> None:
     """Writes all seeds below `corpus`, a directory a target."""
-    for make in (tokens, chain, judging, batch, commands, console, firmware, storage, panel):
+    for make in (tokens, chain, judging, batch, commands, console, firmware, storage, panel, law):
         directory = corpus / f"fuzz_{make.__name__}"
         directory.mkdir(parents=True, exist_ok=True)
         for name, seed in make().items():

@@ -39,6 +39,7 @@
     INT(charge)               /* FLEET_FULL is full */                                                                   \
     FLOAT(volts)              /* at the battery's terminals, or at the bus without a battery */                          \
     FLOAT(follows_v)          /* of volts: what follows a current slowly */                                              \
+    FLOAT(battery_a)          /* positive charges */                                              \
     FLOAT(battery_c) FLOAT(board_c)                                                                                      \
     INT(bms_open)                                                                                                        \
     INT(credit_s)             /* until the light goes out; FLEET_ALWAYS: unlocked */                                     \

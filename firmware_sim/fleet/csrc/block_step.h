@@ -105,6 +105,7 @@ typedef struct {
     float best_w;
     float follow, battery_follow, board_follow; /* how far the slow things come in dt */
     float rest_v, rises[FLEET_REST_POINTS - 1]; /* the rest voltage of an empty battery; how its slope changes */
+    float shorted_a, shorted_share; /* a load from here on is a short circuit, and lasts for so much of the step */
     int32_t lit;     /* 0 or -1 */
 } fleet_common;
 
@@ -114,7 +115,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
 {
     const fleet_model *model = &kit->model;
     const float dt = common->dt;
-    const fleet_int lit = paygo_law_all(common->lit);
+    const fleet_int lit = law_all(common->lit);
     int k;
 
     /* What the battery is like. */
@@ -129,6 +130,8 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
         rest += common->rises[k] * fleet_most(full * 10.0f - (float)k, fleet_all(0.0f));
     }
     const fleet_float still_v = rest + FLOAT(follows_v);
+    const fleet_float colder = 1.0f - 0.02f * fleet_least(fleet_most(warmth, fleet_all(-40.0f)), fleet_all(20.0f));
+    const fleet_float per_c = FLOAT(per_capacity) * 3600.0f * model->cells * colder;
 
     /* What flows. */
     const fleet_int stuck = INT(stuck_on);
@@ -136,7 +139,9 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     const fleet_int on = INT(law.output) & sound;
     const fleet_float bus_v = fleet_most(FLOAT(volts), fleet_all(6.0f));
     const fleet_float per_bus = 1.0f / bus_v;
-    const fleet_float load_a = fleet_only(on, FLOAT(demand_w) * per_bus + FLOAT(short_a));
+    const fleet_float peak_a = fleet_only(on, FLOAT(demand_w) * per_bus + FLOAT(short_a));
+    const fleet_int shorted = FLEET_IF(peak_a >= common->shorted_a);
+    const fleet_float load_a = peak_a * FLEET_PICK(shorted, fleet_all(common->shorted_share), fleet_all(1.0f));
     const fleet_float own_a = model->unit_w * per_bus;
     const fleet_float at_v = (bus_v + model->path_drop_v) * FLOAT(per_panels);
     const fleet_float lane_a = common->light_a * FLOAT(soiling);
@@ -145,8 +150,13 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
         (1.0f - model->c1 * (fleet_exp(fleet_least((at_v - common->shift_v) * model->per_c2_open, fleet_all(20.0f))) - 1.0f));
     const fleet_float offered_a =
         fleet_most(model->mppt ? (fleet_float)(common->best_w * FLOAT(soiling) * per_bus) : curve_a, fleet_all(0.0f));
+    /* The current that ends this step at the target: what follows slowly rises under it within the step, too. */
+    const fleet_float guess_a = fleet_most(FLOAT(battery_a), fleet_all(0.0f));
+    const fleet_float rise_ohm = per_c * (model->charge_near / (1.0f + 0.9f * guess_a) + model->charge_far / (model->charge_edge - full));
+    const fleet_float spare_v =
+        FLEET_TO_FLOAT(INT(law.target_mv)) * 0.001f - rest - FLOAT(follows_v) * (1.0f - common->follow);
     const fleet_float held_a =
-        fleet_most((FLEET_TO_FLOAT(INT(law.target_mv)) * 0.001f - still_v) / ohm + load_a + own_a, fleet_all(0.0f));
+        fleet_most(spare_v / (ohm + rise_ohm * common->follow) + load_a + own_a, fleet_all(0.0f));
     const fleet_float allowed_a = fleet_least(held_a, FLEET_TO_FLOAT(INT(law.limit_ma)) * 0.001f);
     const fleet_float panel_a = fleet_only(charging, FLEET_PICK(stuck, offered_a, fleet_least(offered_a, allowed_a)));
     const fleet_float battery_a = fleet_only(there, panel_a - load_a - own_a);
@@ -159,19 +169,17 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     const fleet_float x = size_a * FLOAT(per_capacity) * 3600.0f;
     const fleet_float over = model->charge_near / (1.0f + 0.9f * size_a) + model->charge_far / (model->charge_edge - full);
     const fleet_float under = model->discharge_near / (1.0f + size_a) + model->discharge_far / (full + model->discharge_edge);
-    const fleet_float colder = 1.0f - 0.02f * fleet_least(fleet_most(warmth, fleet_all(-40.0f)), fleet_all(20.0f));
     const fleet_float most_v = fleet_most(model->cells * (model->final_v + 2.0f * x / (1.0f + 0.45f * x)) - rest,
                                           fleet_all(0.0f));
-    const fleet_float goal_v = FLEET_PICK(filling, fleet_least(model->cells * x * over * colder, most_v),
-                                          -model->cells * x * under * colder);
+    const fleet_float goal_v = FLEET_PICK(filling, fleet_least(per_c * size_a * over, most_v), -per_c * size_a * under);
     const fleet_float follows_v = FLOAT(follows_v) + (goal_v - FLOAT(follows_v)) * common->follow;
     const fleet_float slope = model->efficiency_slope / (size_a * FLOAT(per_capacity) * 36000.0f + 0.55f);
     const fleet_float efficiency = 1.0f - fleet_exp(fleet_most(slope * (full - 1.0f), fleet_all(-40.0f)));
     const fleet_float stored = (in_a * efficiency - out_a) * FLOAT(per_capacity) - model->leak_per_s;
-    const fleet_int charge = paygo_law_least(
-        paygo_law_most(INT(charge) + FLEET_TO_INT(stored * (dt * (float)FLEET_FULL)), paygo_law_all(0)),
-        paygo_law_all(FLEET_FULL));
-    const fleet_float terminal_v = fleet_most(still_v + battery_a * ohm, fleet_all(0.0f));
+    const fleet_int charge = law_least(
+        law_most(INT(charge) + FLEET_TO_INT(stored * (dt * (float)FLEET_FULL)), law_all(0)),
+        law_all(FLEET_FULL));
+    const fleet_float terminal_v = fleet_most(rest + follows_v + battery_a * ohm, fleet_all(0.0f));
 
     /* Without a battery the bus follows the panel, up to the clamp, until the switch is open. */
     const fleet_float panel_open_v = common->open_v / FLOAT(per_panels);
@@ -196,7 +204,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     /* Warmth. */
     const fleet_float battery_loss_w = size_a * size_a * ohm + in_a * terminal_v * (1.0f - efficiency);
     const fleet_float board_loss_w =
-        (panel_a * panel_a + load_a * load_a) * model->switch_ohm + panel_a * model->path_drop_v;
+        (panel_a * panel_a + load_a * peak_a) * model->switch_ohm + panel_a * model->path_drop_v;
     const fleet_float battery_c =
         FLOAT(battery_c) +
         (sky->ambient + model->battery_k_per_w * battery_loss_w - FLOAT(battery_c)) * common->battery_follow;
@@ -205,23 +213,24 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
 
     /* What breaks. */
     const fleet_int broken =
-        INT(broken) | paygo_law_only(FLEET_IF(panel_peak_v > model->input_max_v), paygo_law_all(FLEET_BROKEN_INPUT)) |
-        paygo_law_only(FLEET_IF(peak_v > model->output_max_v), paygo_law_all(FLEET_BROKEN_OUTPUT)) |
-        paygo_law_only(FLEET_IF(clamp_j > model->clamp_j) | FLEET_IF(board_c > model->board_max_c),
-                       paygo_law_all(FLEET_BROKEN_BOARD));
+        INT(broken) | law_only(FLEET_IF(panel_peak_v > model->input_max_v), law_all(FLEET_BROKEN_INPUT)) |
+        law_only(FLEET_IF(peak_v > model->output_max_v), law_all(FLEET_BROKEN_OUTPUT)) |
+        law_only(FLEET_IF(clamp_j > model->clamp_j) | FLEET_IF(board_c > model->board_max_c),
+                       law_all(FLEET_BROKEN_BOARD));
 
     /* What the unit reads, and what it does then. */
     paygo_law lane;
     paygo_law_readings readings;
     const fleet_int frozen = ~FLEET_IF(INT(frozen_mv) == 0);
-    const fleet_int read_mv = paygo_law_choose(frozen, INT(frozen_mv), fleet_round(volts * 1000.0f) + INT(offset_mv));
+    const fleet_int read_mv = law_choose(frozen, INT(frozen_mv), fleet_round(volts * 1000.0f) + INT(offset_mv));
     const fleet_int peak_mv = fleet_round(peak_v * 1000.0f);
     const fleet_int panel_peak_mv = fleet_round(panel_peak_v * 1000.0f);
     const fleet_int load_ma = fleet_round(load_a * 1000.0f);
+    const fleet_int peak_ma = fleet_round(peak_a * 1000.0f);
     const fleet_int wanted = FLEET_IF(INT(credit_s) > 0) & sound;
     const fleet_int credit_s =
-        paygo_law_choose(FLEET_IF(INT(credit_s) >= FLEET_ALWAYS), paygo_law_all(FLEET_ALWAYS),
-                         paygo_law_most(INT(credit_s) - dt_s, paygo_law_all(0)));
+        law_choose(FLEET_IF(INT(credit_s) >= FLEET_ALWAYS), law_all(FLEET_ALWAYS),
+                         law_most(INT(credit_s) - dt_s, law_all(0)));
     fleet_int changed;
     readings.battery_mv = read_mv;
     readings.battery_ma = fleet_round(battery_a * 1000.0f);
@@ -230,15 +239,15 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     readings.load_ma = load_ma;
     readings.battery_dc = fleet_round(battery_c * 10.0f);
     readings.board_dc = fleet_round(board_c * 10.0f);
-    readings.battery_peak_mv = paygo_law_most(peak_mv, read_mv);
+    readings.battery_peak_mv = law_most(peak_mv, read_mv);
     readings.panel_peak_mv = panel_peak_mv;
-    readings.output_peak_mv = paygo_law_only(on, peak_mv);
-    readings.load_peak_ma = load_ma;
-    readings.tail_ma = paygo_law_all(kit->battery.tail_ma_per_ah * kit->capacity_ah);
+    readings.output_peak_mv = law_only(on, peak_mv);
+    readings.load_peak_ma = peak_ma;
+    readings.tail_ma = law_all(kit->battery.tail_ma_per_ah * kit->capacity_ah);
     readings.wanted = wanted;
     PAYGO_LAW_FIELDS(LOAD, LOAD, LOAD)
     changed = lane.alerts;
-    paygo_law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s);
+    law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s);
     changed = (changed ^ lane.alerts) | ((broken ^ INT(broken)) << FLEET_BROKEN_SHIFT);
     PAYGO_LAW_FIELDS(KEEP, KEEP, KEEP)
 
@@ -246,6 +255,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     INT(charge) = charge;
     FLOAT(volts) = volts;
     FLOAT(follows_v) = fleet_only(there, follows_v);
+    FLOAT(battery_a) = battery_a;
     FLOAT(battery_c) = battery_c;
     FLOAT(board_c) = board_c;
     INT(bms_open) = bms_open;
@@ -255,7 +265,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     INT(read_mv) = read_mv;
     INT(read_peak_mv) = peak_mv;
     INT(read_panel_mv) = panel_peak_mv;
-    INT(read_load_ma) = load_ma;
+    INT(read_load_ma) = peak_ma;
     INT(changed) = changed;
 
     FLOAT(panel_ws) += panel_a * (volts + model->path_drop_v) * dt;
@@ -267,17 +277,18 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     FLOAT(least_volts) = fleet_least(FLOAT(least_volts), volts);
     FLOAT(most_volts) = fleet_most(FLOAT(most_volts), peak_v);
     FLOAT(most_battery_c) = fleet_most(FLOAT(most_battery_c), battery_c);
-    INT(least_charge) = paygo_law_least(INT(least_charge), charge);
-    INT(most_charge) = paygo_law_most(INT(most_charge), charge);
-    INT(on_s) += paygo_law_only(on, paygo_law_all(dt_s));
-    INT(light_s) += paygo_law_only(FLEET_IF(load_a > 0.0f), paygo_law_all(dt_s));
-    INT(low_s) += paygo_law_only(lane.undervoltage, paygo_law_all(dt_s));
-    INT(active_s) += paygo_law_only(wanted, paygo_law_all(dt_s));
+    INT(least_charge) = law_least(INT(least_charge), charge);
+    INT(most_charge) = law_most(INT(most_charge), charge);
+    INT(on_s) += law_only(on, law_all(dt_s));
+    INT(light_s) += law_only(FLEET_IF(load_a > 0.0f), law_all(dt_s));
+    INT(low_s) += law_only(lane.undervoltage, law_all(dt_s));
+    INT(active_s) += law_only(wanted, law_all(dt_s));
     return changed;
 }
 
-static void prepare(fleet_common *common, const fleet_model *model, const fleet_sky *sky, float dt)
+static void prepare(fleet_common *common, const fleet_kit *kit, const fleet_sky *sky, float dt)
 {
+    const fleet_model *model = &kit->model;
     const int32_t lit = sky->irradiance > 1.0f;
     const float light = lit ? sky->irradiance * 0.001f : 0.0f;
     const float warm = sky->ambient + model->warming * sky->irradiance - 25.0f;
@@ -293,6 +304,8 @@ static void prepare(fleet_common *common, const fleet_model *model, const fleet_
     common->follow = dt / (dt + model->follow_s);
     common->battery_follow = dt / (dt + model->battery_follow_s);
     common->board_follow = dt / (dt + model->board_follow_s);
+    common->shorted_a = (float)kit->board.shorted.trip * 0.001f;
+    common->shorted_share = model->opens_s < dt ? model->opens_s / dt : 1.0f;
     common->rest_v = model->rest_v[0];
     for (k = 0; k < FLEET_REST_POINTS - 1; k++) {
         const float slope = model->rest_v[k + 1] - model->rest_v[k];
@@ -307,10 +320,10 @@ int32_t FLEET_JOIN(fleet_run, FLEET_NAME)(fleet_block *block, const fleet_kit *k
     int32_t step;
     for (step = 0; step < steps; step++) {
         fleet_common common;
-        fleet_int any = paygo_law_all(0);
+        fleet_int any = law_all(0);
         int32_t changed = 0;
         int i;
-        prepare(&common, &kit->model, &sky[step], (float)dt_s);
+        prepare(&common, kit, &sky[step], (float)dt_s);
         for (i = 0; i < FLEET_LANES; i += FLEET_WIDTH) {
             any |= FLEET_JOIN(step, FLEET_NAME)(block, i, kit, &sky[step], &common, dt_s);
         }

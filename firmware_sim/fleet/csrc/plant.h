@@ -61,6 +61,7 @@ typedef struct {
     float input_max_v;        /* what its parts stand at the panel, */
     float output_max_v;       /* and at battery and output */
     float board_max_c;
+    float opens_s;            /* how long the output takes to open when it is shorted */
 } fleet_model;
 
 /* What the sky is in a step, the same for all units of a site. */
