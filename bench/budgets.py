@@ -110,6 +110,19 @@ def budgets(results: Results) -> list[Budget]:
     asked, bare = results.quarter("test_status_round_trip"), results.info("test_status_round_trip", "bare")
     share = asked / bare if asked and bare else None
     table.append(Budget("status round trip on a pty, of bare pyserial's", share, 2, True))
+    return table + fleet_budgets(results)
+
+
+def fleet_budgets(results: Results) -> list[Budget]:
+    """The rows of simulated fleets: time a unit and step, which is absolute, and what vectors bring."""
+    table = []
+    for path, limit, times in (("plain", 25.0, 1.5), ("avx2", 12.0, 3.0), ("avx512", 12.0, 3.0)):
+        name = f"test_fleet_day[{path}]"
+        rate = results.rate(name)
+        table += [
+            Budget(f"fleet, {path}: a unit's step", 1e9 / rate if rate else None, limit, True, "ns"),
+            Budget(f"fleet, {path}: faster than scalar", results.ratio("test_fleet_day[scalar]", name), times),
+        ]
     return table
 
 
