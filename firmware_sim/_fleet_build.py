@@ -63,7 +63,8 @@ typedef struct {
 } fleet_law;
 typedef struct {
     fleet_law law;
-    int32_t charge[...]; float volts[...]; float follows_v[...]; float battery_a[...]; float battery_c[...]; float board_c[...];
+    int32_t charge[...]; float volts[...]; float follows_v[...]; float battery_a[...];
+    float battery_c[...]; float board_c[...];
     int32_t bms_open[...]; int32_t credit_s[...]; int32_t broken[...];
     float demand_w[...]; float soiling[...]; float per_capacity[...]; float per_panels[...]; float contact_ohm[...];
     float short_a[...]; float surge_v[...]; float imbalance_v[...]; int32_t no_battery[...]; int32_t stuck_on[...];
