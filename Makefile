@@ -7,7 +7,7 @@ SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 FLEET_CSRC := $(wildcard firmware_sim/fleet/csrc/*.c)
-FLEET_FLAGS := -Wno-psabi -ffp-contract=off -Ifirmware_sim/fleet/csrc -Ifirmware_sim/csrc
+FLEET_FLAGS := -Wno-psabi -ffp-contract=off -Ifirmware_sim/fleet/csrc -Ifirmware_sim/csrc -Ipaygo_core/csrc
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
 C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware_sim.fleet.engine import ALWAYS, Fleet, paths, seeds, sky
-from firmware_sim.fleet.kits import Appliance, Kit
+from firmware_sim.fleet.engine import ALWAYS, Fleet, paths, sky
+from firmware_sim.plant.catalogue import KITS
+from firmware_sim.plant.loads import demand
 
 UNITS = 512
-EVENING = [0.9 if 72 <= slot < 92 else 0.05 for slot in range(96)]
-KIT = Kit(appliances=[Appliance(watts, EVENING) for watts in (3, 3, 3, 2, 15, 6, 8, 4)])
+KIT = KITS["home-50"]
 
 
 @pytest.mark.parametrize("path", paths())
@@ -20,6 +20,5 @@ def test_fleet_day(benchmark, path):
     fleet.put("credit_s", ALWAYS)
     hours = (np.arange(1440) + 0.5) / 60
     day = sky(np.maximum(0, 900 * np.sin(np.pi * (hours - 6) / 12)), 25.0)
-    lots = seeds(1, 0, UNITS, 0)
-    benchmark(fleet.day, day, lots)
+    benchmark(fleet.day, day, demand(KIT.home, range(UNITS), 0, 1))
     benchmark.extra_info["steps"] = UNITS * 1440

@@ -6,6 +6,7 @@ from cffi import FFI
 
 ENGINE = Path("firmware_sim/fleet/csrc")
 LAW = Path("firmware_sim/csrc")
+CORE = Path("paygo_core/csrc")
 
 CDEF = """
 #define FLEET_LANES ...
@@ -13,7 +14,6 @@ CDEF = """
 #define FLEET_ALWAYS ...
 #define FLEET_SLOTS ...
 #define FLEET_SLOT_S ...
-#define FLEET_APPLIANCES ...
 #define FLEET_REST_POINTS ...
 #define FLEET_BROKEN_INPUT ...
 #define FLEET_BROKEN_OUTPUT ...
@@ -51,10 +51,8 @@ typedef struct {
     float opens_s;
 } fleet_model;
 typedef struct { float irradiance; float log_irradiance; float ambient; } fleet_sky;
-typedef struct { float watts; float standby_w; float dimmed; uint8_t likely[...]; } fleet_appliance;
 typedef struct {
-    fleet_model model; paygo_battery_limits battery; paygo_board_limits board; int32_t capacity_ah; int32_t appliances;
-    fleet_appliance appliance[...];
+    fleet_model model; paygo_battery_limits battery; paygo_board_limits board; int32_t capacity_ah;
 } fleet_kit;
 
 typedef struct {
@@ -66,7 +64,8 @@ typedef struct {
     int32_t charge[...]; float volts[...]; float follows_v[...]; float battery_a[...];
     float battery_c[...]; float board_c[...];
     int32_t bms_open[...]; int32_t credit_s[...]; int32_t broken[...];
-    float demand_w[...]; float soiling[...]; float per_capacity[...]; float per_panels[...]; float contact_ohm[...];
+    float demand_w[...]; float peak_w[...];
+    float soiling[...]; float per_capacity[...]; float per_panels[...]; float contact_ohm[...];
     float short_a[...]; float surge_v[...]; float imbalance_v[...]; int32_t no_battery[...]; int32_t stuck_on[...];
     int32_t offset_mv[...]; int32_t frozen_mv[...];
     float panel_ws[...]; float load_ws[...]; float unserved_ws[...]; float battery_in_as[...];
@@ -74,7 +73,7 @@ typedef struct {
     float most_battery_c[...]; int32_t least_charge[...]; int32_t most_charge[...]; int32_t on_s[...];
     int32_t light_s[...]; int32_t low_s[...]; int32_t active_s[...];
     int32_t read_mv[...]; int32_t read_peak_mv[...]; int32_t read_panel_mv[...]; int32_t read_load_ma[...];
-    int32_t changed[...]; uint32_t seeds[...];
+    int32_t changed[...];
     ...;
 } fleet_block;
 
@@ -86,8 +85,9 @@ typedef struct {
 
 int32_t fleet_path_exists(int32_t path);
 void fleet_begin(fleet_block *block, const fleet_kit *kit, float charge, float ambient);
-int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t dt_s, int32_t path,
-                  const fleet_event *events, int32_t event_count, fleet_note *notes, int32_t most_notes);
+int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, const float *demand_w,
+                  const float *peak_w, int32_t dt_s, int32_t path, const fleet_event *events, int32_t event_count,
+                  fleet_note *notes, int32_t most_notes);
 void fleet_do(fleet_block *block, const fleet_kit *kit, const fleet_event *event);
 int32_t fleet_steps(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps, int32_t dt_s,
                     int32_t path);
@@ -100,7 +100,7 @@ ffibuilder.set_source(
     "firmware_sim._fleet",
     '#include "fleet.h"',
     sources=[*(str(path) for path in sorted(ENGINE.glob("*.c"))), str(LAW / "law.c")],
-    include_dirs=[str(ENGINE), str(LAW)],
+    include_dirs=[str(ENGINE), str(LAW), str(CORE)],
     depends=[*(str(path) for path in sorted(ENGINE.glob("*.h"))), str(LAW / "law.h"), str(LAW / "law_step.h")],
     # The same bytes on every instruction set: no fused multiplication, nothing reordered.
     extra_compile_args=["-std=gnu99", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi"],

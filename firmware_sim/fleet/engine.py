@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_sim._fleet import ffi, lib
-from firmware_sim.fleet.kits import Kit
+from firmware_sim.fleet.parameters import native
+from firmware_sim.plant.catalogue import Kit
 from paygo_core.errors import PaygoError
 
 LANES: int = lib.FLEET_LANES
 ALWAYS: int = lib.FLEET_ALWAYS
 FULL: int = lib.FLEET_FULL
+SLOTS: int = lib.FLEET_SLOTS
 DAY_S = 86_400
 MOST_NOTES = 65_536
 """Of a block and a day; a unit whose alerts come and go each minute leaves 2 880."""
@@ -88,7 +90,7 @@ class Fleet:
         self.units = units
         self.step_s = step_s
         self.steps = DAY_S // step_s
-        self._kit = kit.native()
+        self._kit = native(kit)
         self._path = best_path() if path is None else PATHS.index(path)
         self._threads = threads or os.cpu_count() or 1
         self._size: int = ffi.sizeof("fleet_block")
@@ -140,22 +142,29 @@ class Fleet:
             lib.fleet_steps(self._blocks + place, self._kit, at, 1, self.step_s, self._path)
 
     def day(
-        self, sky: npt.NDArray[Any], seeds: npt.NDArray[np.uint32], events: npt.NDArray[Any] | None = None
+        self,
+        sky: npt.NDArray[Any],
+        demand: npt.NDArray[np.float32],
+        peaks: npt.NDArray[np.float32] | None = None,
+        events: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
         """Lets a day pass and returns the notes, by unit and step.
 
-        sky: of dtype SKY, an entry a step. seeds: (units,), which decide what appliances are used that day. events: of
-        dtype EVENT, in any order. Raises PaygoError where a block has more notes than anybody could want to read.
+        sky: of dtype SKY, an entry a step. demand: W that each unit's appliances want in each quarter of an hour, shape
+        (units, 96); peaks: at most, as they start, the same shape; None: no more than in the mean. events: of dtype
+        EVENT, in any order. Raises PaygoError where a block has more notes than anybody could want to read.
         """
         assert sky.dtype == SKY
         assert len(sky) == self.steps
-        self.put("seeds", seeds)
+        wanted = self._slots(demand)
+        most = wanted if peaks is None else self._slots(peaks)
         events = np.empty(0, EVENT) if events is None else events
         events = events[np.lexsort((events["step"], events["unit"] // LANES))]
         bounds = np.searchsorted(events["unit"] // LANES, np.arange(self._count + 1))
         own = np.ascontiguousarray(events)
         own["unit"] %= LANES
         sky_at = ffi.cast("fleet_sky *", ffi.from_buffer(np.ascontiguousarray(sky)))
+        wanted_at, most_at = (ffi.cast("float *", ffi.from_buffer(array)) for array in (wanted, most))
         events_at = ffi.cast("fleet_event *", ffi.from_buffer(own)) if len(own) else ffi.NULL
 
         def run(first: int, last: int) -> list[npt.NDArray[Any]]:
@@ -164,9 +173,11 @@ class Fleet:
             found = []
             for block in range(first, last):
                 begin, end = int(bounds[block]), int(bounds[block + 1])
+                at = block * SLOTS * LANES
+                own_at = events_at + begin if end > begin else ffi.NULL
                 count = lib.fleet_day(
-                    self._blocks + block, self._kit, sky_at, self.step_s, self._path,
-                    events_at + begin if end > begin else ffi.NULL, end - begin, notes_at, MOST_NOTES,
+                    self._blocks + block, self._kit, sky_at, wanted_at + at, most_at + at, self.step_s, self._path,
+                    own_at, end - begin, notes_at, MOST_NOTES,
                 )  # fmt: skip
                 if count > MOST_NOTES:
                     raise PaygoError(f"units {block * LANES} and on have {count} alerts a day", "look for what flaps")
@@ -180,6 +191,13 @@ class Fleet:
         parts = [run(*pairs[0])] if len(pairs) == 1 else _in_threads(run, pairs)
         notes: npt.NDArray[Any] = np.concatenate([each for part in parts for each in part])
         return notes[np.lexsort((notes["step"], notes["unit"]))]
+
+    def _slots(self, watts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Shape (blocks, 96, 64), as the engine reads it."""
+        assert watts.shape == (self.units, SLOTS)
+        room = np.zeros((self._count * LANES, SLOTS), np.float32)
+        room[: self.units] = watts
+        return np.ascontiguousarray(room.reshape(self._count, LANES, SLOTS).transpose(0, 2, 1))
 
 
 def _in_threads(
@@ -197,18 +215,3 @@ def sky(irradiance: npt.ArrayLike, ambient: npt.ArrayLike) -> npt.NDArray[Any]:
     made["log_irradiance"] = np.log(np.maximum(light, 1.0) / np.float32(1000.0))
     made["ambient"] = ambient
     return made
-
-
-def mix(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """The hash that fleet.h's engine uses; seeds of a day come from it."""
-    x = numbers.astype(np.uint32)
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
-    mixed: npt.NDArray[np.uint32] = x ^ (x >> np.uint32(16))
-    return mixed
-
-
-def seeds(seed: int, first_unit: int, units: int, day: int) -> npt.NDArray[np.uint32]:
-    """Of `units` units from `first_unit` on in a day of a run with `seed`."""
-    numbers = np.arange(first_unit, first_unit + units, dtype=np.uint32) * np.uint32(0x9E3779B9)
-    return mix(mix(numbers + np.uint32(seed & 0xFFFFFFFF)) + np.uint32(day))

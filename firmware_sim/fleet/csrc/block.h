@@ -12,9 +12,6 @@
 #define FLEET_LANES 64
 #define FLEET_SLOTS 96           /* of 15 minutes make a day */
 #define FLEET_SLOT_S 900
-#define FLEET_LATE 88              /* the slots from 22 o'clock */
-#define FLEET_EARLY 20             /* to 5 o'clock, in which lamps are dimmed */
-#define FLEET_APPLIANCES 16
 
 /* What of a unit broke. */
 #define FLEET_BROKEN_INPUT 1
@@ -46,7 +43,8 @@
     INT(broken)               /* FLEET_BROKEN_ ... */
 
 #define FLEET_GIVEN(FLOAT, INT)                                                                                          \
-    FLOAT(demand_w)           /* what the appliances want in this slot */                                                \
+    FLOAT(demand_w)           /* what the appliances want in this slot, */                                               \
+    FLOAT(peak_w)             /* and at most, as they start */                                                           \
     FLOAT(soiling)            /* share of the light that reaches the cells */                                            \
     FLOAT(per_capacity)       /* 1 / (A s): the nominal one, aged */                                                     \
     FLOAT(per_panels)         /* 1; 0.5 with a panel of twice the voltage */                                             \
@@ -78,42 +76,24 @@ typedef struct {
     int32_t read_panel_mv[FLEET_LANES];
     int32_t read_load_ma[FLEET_LANES];
     int32_t changed[FLEET_LANES];        /* alerts and damages that came or went in this step */
-    uint32_t seeds[FLEET_LANES];         /* of each unit's day */
 } fleet_block;
-
-/* One of a household's appliances. */
-typedef struct {
-    float watts;
-    float standby_w;
-    float dimmed;                        /* share of `watts` late at night; 1: not dimmed */
-    uint8_t likely[FLEET_SLOTS];         /* 255: it is always on in that slot; 0: never */
-} fleet_appliance;
 
 typedef struct {
     fleet_model model;
     paygo_battery_limits battery;
     paygo_board_limits board;
     int32_t capacity_ah;
-    int32_t appliances;
-    fleet_appliance appliance[FLEET_APPLIANCES];
 } fleet_kit;
 
 /* Runs `steps` steps of dt_s, or up to the first after which an alert or a damage changed; returns how many it ran. */
 typedef int32_t fleet_run(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps, int32_t dt_s);
 
-/* What the appliances want in a slot of the day whose seeds the block has. */
-typedef void fleet_want(fleet_block *block, const fleet_kit *kit, int32_t slot);
-
 fleet_run fleet_run_plain;
-fleet_want fleet_want_plain;
 fleet_run fleet_run_scalar;
-fleet_want fleet_want_scalar;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define FLEET_X86 1
 fleet_run fleet_run_avx2;
-fleet_want fleet_want_avx2;
 fleet_run fleet_run_avx512;
-fleet_want fleet_want_avx512;
 #endif
 
 #endif

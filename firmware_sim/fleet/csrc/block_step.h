@@ -6,7 +6,6 @@
 
 #if FLEET_WIDTH > 1
 typedef int32_t fleet_int __attribute__((vector_size(4 * FLEET_WIDTH)));
-typedef uint32_t fleet_word __attribute__((vector_size(4 * FLEET_WIDTH)));
 typedef float fleet_float __attribute__((vector_size(4 * FLEET_WIDTH)));
 #define FLEET_TO_INT(x) __builtin_convertvector(x, fleet_int)
 #define FLEET_TO_FLOAT(x) __builtin_convertvector(x, fleet_float)
@@ -16,7 +15,6 @@ typedef float fleet_float __attribute__((vector_size(4 * FLEET_WIDTH)));
 #define PAYGO_LAW_CHOOSE(so, a, b) ((b) ^ (((a) ^ (b)) & (so)))
 #else
 typedef int32_t fleet_int;
-typedef uint32_t fleet_word;
 typedef float fleet_float;
 #define FLEET_TO_INT(x) ((int32_t)(x))
 #define FLEET_TO_FLOAT(x) ((float)(x))
@@ -139,9 +137,10 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     const fleet_int on = INT(law.output) & sound;
     const fleet_float bus_v = fleet_most(FLOAT(volts), fleet_all(6.0f));
     const fleet_float per_bus = 1.0f / bus_v;
-    const fleet_float peak_a = fleet_only(on, FLOAT(demand_w) * per_bus + FLOAT(short_a));
-    const fleet_int shorted = FLEET_IF(peak_a >= common->shorted_a);
-    const fleet_float load_a = peak_a * FLEET_PICK(shorted, fleet_all(common->shorted_share), fleet_all(1.0f));
+    const fleet_float steady_a = fleet_only(on, FLOAT(demand_w) * per_bus + FLOAT(short_a));
+    const fleet_float peak_a = fleet_only(on, FLOAT(peak_w) * per_bus + FLOAT(short_a));
+    const fleet_int shorted = FLEET_IF(steady_a >= common->shorted_a);
+    const fleet_float load_a = steady_a * FLEET_PICK(shorted, fleet_all(common->shorted_share), fleet_all(1.0f));
     const fleet_float own_a = model->unit_w * per_bus;
     const fleet_float at_v = (bus_v + model->path_drop_v) * FLOAT(per_panels);
     const fleet_float lane_a = common->light_a * FLOAT(soiling);
@@ -204,7 +203,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     /* Warmth. */
     const fleet_float battery_loss_w = size_a * size_a * ohm + in_a * terminal_v * (1.0f - efficiency);
     const fleet_float board_loss_w =
-        (panel_a * panel_a + load_a * peak_a) * model->switch_ohm + panel_a * model->path_drop_v;
+        (panel_a * panel_a + load_a * steady_a) * model->switch_ohm + panel_a * model->path_drop_v;
     const fleet_float battery_c =
         FLOAT(battery_c) +
         (sky->ambient + model->battery_k_per_w * battery_loss_w - FLOAT(battery_c)) * common->battery_follow;
@@ -335,33 +334,4 @@ int32_t FLEET_JOIN(fleet_run, FLEET_NAME)(fleet_block *block, const fleet_kit *k
         }
     }
     return steps;
-}
-
-/* A hash whose every bit depends on every bit. */
-FLEET_INLINE fleet_word fleet_mix(fleet_word x)
-{
-    x = (x ^ (x >> 16)) * UINT32_C(0x7feb352d);
-    x = (x ^ (x >> 15)) * UINT32_C(0x846ca68b);
-    return x ^ (x >> 16);
-}
-
-void FLEET_JOIN(fleet_want, FLEET_NAME)(fleet_block *block, const fleet_kit *kit, int32_t slot)
-{
-    const int32_t late = slot >= FLEET_LATE || slot < FLEET_EARLY;
-    int i;
-    for (i = 0; i < FLEET_LANES; i += FLEET_WIDTH) {
-        const fleet_word seeds = (fleet_word)INT(seeds);
-        fleet_float demand_w = fleet_all(0.0f);
-        int32_t a;
-        for (a = 0; a < kit->appliances; a++) {
-            const fleet_appliance *appliance = &kit->appliance[a];
-            const float watts = appliance->watts * (late ? appliance->dimmed : 1.0f);
-            /* 0 ... 254, the same all day: an appliance is on from when its likelihood comes up to its lot. */
-            const fleet_word mixed = fleet_mix(seeds + (uint32_t)(a + 1) * UINT32_C(0x9e3779b9));
-            const fleet_int lot = (fleet_int)(mixed >> 24);
-            demand_w += FLEET_PICK(FLEET_IF(lot < (int32_t)appliance->likely[slot]), fleet_all(watts),
-                                   fleet_all(appliance->standby_w));
-        }
-        FLOAT(demand_w) = demand_w;
-    }
 }

@@ -4,17 +4,12 @@
 #include <stddef.h>
 #include <string.h>
 
-typedef struct {
-    fleet_run *run;
-    fleet_want *want;
-} fleet_path;
-
-static const fleet_path paths[] = {
-    {fleet_run_scalar, fleet_want_scalar},
-    {fleet_run_plain, fleet_want_plain},
+static fleet_run *const paths[] = {
+    fleet_run_scalar,
+    fleet_run_plain,
 #ifdef FLEET_X86
-    {fleet_run_avx2, fleet_want_avx2},
-    {fleet_run_avx512, fleet_want_avx512},
+    fleet_run_avx2,
+    fleet_run_avx512,
 #endif
 };
 
@@ -125,7 +120,7 @@ void fleet_do(fleet_block *block, const fleet_kit *kit, const fleet_event *event
 int32_t fleet_steps(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps, int32_t dt_s,
                     int32_t path)
 {
-    return paths[path].run(block, kit, sky, steps, dt_s);
+    return paths[path](block, kit, sky, steps, dt_s);
 }
 
 static int32_t note_changes(const fleet_block *block, int32_t step, fleet_note *notes, int32_t count, int32_t most)
@@ -154,8 +149,9 @@ static int32_t note_changes(const fleet_block *block, int32_t step, fleet_note *
     return count;
 }
 
-int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t dt_s, int32_t path,
-                  const fleet_event *events, int32_t event_count, fleet_note *notes, int32_t most_notes)
+int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, const float *demand_w,
+                  const float *peak_w, int32_t dt_s, int32_t path, const fleet_event *events, int32_t event_count,
+                  fleet_note *notes, int32_t most_notes)
 {
     const int32_t slot_steps = FLEET_SLOT_S / dt_s;
     int32_t slot;
@@ -164,7 +160,8 @@ int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky
     for (slot = 0; slot < FLEET_SLOTS; slot++) {
         int32_t step = slot * slot_steps;
         const int32_t end = step + slot_steps;
-        paths[path].want(block, kit, slot);
+        memcpy(block->demand_w, demand_w + slot * FLEET_LANES, sizeof block->demand_w);
+        memcpy(block->peak_w, peak_w + slot * FLEET_LANES, sizeof block->peak_w);
         while (step < end) {
             int32_t until = end;
             while (next < event_count && events[next].step <= step) {
@@ -174,7 +171,7 @@ int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky
             if (next < event_count && events[next].step < end) {
                 until = events[next].step;
             }
-            step += paths[path].run(block, kit, &sky[step], until - step, dt_s);
+            step += paths[path](block, kit, &sky[step], until - step, dt_s);
             count = note_changes(block, step, notes, count, most_notes);
             memset(block->changed, 0, sizeof block->changed);
         }

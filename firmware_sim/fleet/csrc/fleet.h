@@ -49,15 +49,17 @@ typedef struct {
 /* How vectors are stepped: 0 scalar, 1 plain, 2 AVX2, 3 AVX-512. */
 int32_t fleet_path_exists(int32_t path);
 
-/* A block of 64 new units with full lamps, clean panels, no credit, and batteries as charged as given, 0 ... 1. */
+/* A block of 64 new units with clean panels, no credit, and batteries as charged as given, 0 ... 1. */
 void fleet_begin(fleet_block *block, const fleet_kit *kit, float charge, float ambient);
 
 /*
- * Lets a day pass: 86400 / dt_s steps, dt_s a divisor of 900; sky has one entry a step. Returns how many notes were
+ * Lets a day pass: 86400 / dt_s steps, dt_s a divisor of 900; sky has one entry a step, demand_w and peak_w have one for
+ * each lane in each of the 96 slots. Returns how many notes were
  * written; where that is more than most_notes, the last were not kept.
  */
-int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t dt_s, int32_t path,
-                  const fleet_event *events, int32_t event_count, fleet_note *notes, int32_t most_notes);
+int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, const float *demand_w,
+                  const float *peak_w, int32_t dt_s, int32_t path, const fleet_event *events, int32_t event_count,
+                  fleet_note *notes, int32_t most_notes);
 
 /* Does one deed to one unit now. */
 void fleet_do(fleet_block *block, const fleet_kit *kit, const fleet_event *event);

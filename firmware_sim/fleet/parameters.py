@@ -1,0 +1,113 @@
+"""The numbers that the engine steps a kit's panel, battery and board with.
+
+The formulas and their sources are in docs/plant.md. The battery's are those of `firmware_sim.plant.battery` (Copetti,
+Lorenzo and Chenlo 1993) with their powers replaced by quotients that a vector divides quickly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from firmware_sim._fleet import ffi, lib
+from firmware_sim.plant.catalogue import LEAD_ACID, BatterySheet, Kit
+from firmware_sim.plant.panel import Panel
+from paygo_core.errors import PaygoError
+
+FAR_UP = 1e6
+"""A voltage or an energy that nothing reaches."""
+CHEMISTRIES = ("flooded", "agm", "gel", "lfp")
+MONTH_S = 30 * 86_400
+UNIT_W = 0.1
+
+LEAD_REST_V = (10.50, 11.31, 11.58, 11.75, 11.90, 12.06, 12.20, 12.32, 12.42, 12.50, 12.70)
+"""At 0, 10, … 100 % and 25 °C (Renogy PWM20 manual, p. 26)."""
+LFP_REST_V = (8.05, 12.27, 12.64, 12.78, 12.84, 12.88, 12.92, 12.98, 13.02, 13.05, 13.39)
+"""Of four cells (IFR18650 data sheet, times four)."""
+
+LEAD = {
+    "cells": 6.0, "charge_near": 6.0, "charge_far": 0.62, "charge_edge": 1.01, "discharge_near": 4.0,
+    "discharge_far": 0.33, "discharge_edge": 0.02, "final_v": 2.45, "follow_s": 600.0, "efficiency_slope": 20.73,
+    "bms_open_v": FAR_UP, "bms_close_v": FAR_UP,
+}  # fmt: skip
+LFP = {
+    "cells": 4.0, "charge_near": 0.02, "charge_far": 0.006, "charge_edge": 1.06, "discharge_near": 0.02,
+    "discharge_far": 0.006, "discharge_edge": 0.08, "final_v": 3.9, "follow_s": 300.0, "efficiency_slope": 400.0,
+    "bms_open_v": 15.2, "bms_close_v": 14.4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a board revision stands: V at which a clamp holds battery and output, J that it takes, V and °C that break.
+
+    opens_s: how long its output takes to open when it is shorted.
+    """
+
+    clamp_v: float
+    clamp_j: float
+    input_max_v: float
+    output_max_v: float
+    opens_s: float
+    board_max_c: float = 125.0
+
+
+HARDWARE = {
+    "legacy": Hardware(FAR_UP, FAR_UP, 30.0, 18.0, 1.0),
+    "protected": Hardware(17.0, 20.0, 60.0, 40.0, 0.001),
+}
+"""legacy: regulators of 30 V at the input, lamps and converters of 18 V behind an output without a clamp. protected: an
+SMCJ clamp at 17 V, parts of 40 V behind it, an input of 60 V."""
+
+
+def native(kit: Kit) -> Any:
+    """The kit as the engine takes it, a fleet_kit. Raises PaygoError for a lithium battery on a legacy board."""
+    if kit.board == "legacy" and kit.battery.chemistry not in LEAD_ACID:
+        raise PaygoError(f"a legacy board cannot charge {kit.battery.name}", "take a protected board or a lead battery")
+    made = ffi.new("fleet_kit *")
+    lib.fleet_preset(made, CHEMISTRIES.index(kit.battery.chemistry), kit.board == "protected")
+    made.capacity_ah = round(kit.battery.capacity_ah)
+    made.board.charge_ma = min(made.board.charge_ma, round(1000 * kit.battery.charge_a))
+    made.board.derate_ma_per_dc = made.board.charge_ma // 100
+    _panel(made.model, kit.panel)
+    _battery(made.model, kit.battery)
+    model, hardware = made.model, HARDWARE[kit.board]
+    model.mppt = kit.mppt
+    model.unit_w = UNIT_W
+    model.switch_ohm = 0.02
+    model.board_k_per_w = 15.0
+    model.board_follow_s = 120.0
+    for name in ("clamp_v", "clamp_j", "input_max_v", "output_max_v", "opens_s", "board_max_c"):
+        setattr(model, name, getattr(hardware, name))
+    return made
+
+
+def _panel(model: Any, panel: Panel) -> None:
+    c2 = (panel.power_v / panel.open_circuit_v - 1) / math.log(1 - panel.power_a / panel.short_circuit_a)
+    model.short_a = panel.short_circuit_a
+    model.open_v = panel.open_circuit_v
+    model.c1 = (1 - panel.power_a / panel.short_circuit_a) * math.exp(-panel.power_v / (c2 * panel.open_circuit_v))
+    model.per_c2_open = 1 / (c2 * panel.open_circuit_v)
+    model.short_per_k = panel.alpha
+    model.open_v_per_k = panel.beta * panel.open_circuit_v
+    model.open_v_per_log = 0.95
+    model.warming = (panel.noct - 20) / 800
+    model.power_w = panel.power_v * panel.power_a
+    model.power_per_k = -0.0047
+    model.converter = 0.97 * 0.97
+    model.path_drop_v = 0.4
+
+
+def _battery(model: Any, battery: BatterySheet) -> None:
+    lithium = battery.chemistry == "lfp"
+    for name, value in (LFP if lithium else LEAD).items():
+        setattr(model, name, value)
+    for place, volts in enumerate(LFP_REST_V if lithium else LEAD_REST_V):
+        model.rest_v[place] = volts
+    model.capacity_as = battery.capacity_ah * 3600.0
+    model.ohm = battery.resistance_ohm
+    model.leak_per_s = battery.self_discharge / MONTH_S
+    # 3 K/W of a 6 kg block; time constants of hours follow from 950 J/kg/K.
+    model.battery_k_per_w = 3.0
+    model.battery_follow_s = 3.0 * 950.0 * battery.mass_kg
