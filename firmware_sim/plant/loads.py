@@ -11,7 +11,6 @@ order of units nor how they are cut into chunks changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +25,9 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _DAY_KEY = np.uint64(0xD1B54A32D192ED03)
 _USE_KEY = 0x8CB92BA72F3D8DD7
 _MOST_USES = 16
+_WIDTH = SLOTS + 2
+_AT_ONCE = 128
+"""Units whose numbers stay in the cache together."""
 
 Watts = npt.NDArray[np.float32]
 _Hashes = npt.NDArray[np.uint64]
@@ -174,64 +176,135 @@ FAN_HOME = household(
 """What a 100 W kit carries, 200 to 350 Wh a day."""
 
 
-def demand(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
-    """Mean watts that each unit's people want in each quarter of an hour of a day: float32, units × 96.
+class Homes:
+    """Many homes of one kind and what they want day by day.
 
-    units: their numbers, 0 or more. day: since the beginning, one for all or one a unit. seed: 0 … 2**64 - 1.
+    units: their numbers, 0 or more. seed: 0 … 2**64 - 1. What a unit wants depends on nothing but these and the day.
     """
-    numbers = _units(units)
-    milliwatts = np.zeros((len(numbers), SLOTS + 2), np.int32)
-    rows = np.arange(len(numbers))
-    for item, start, end, level in _sessions(home, numbers, day, seed):
-        on = np.rint((item.watts * level - item.standby_w) * 1000)
-        for edge, rise in ((start, on), (end, -on)):
-            slot = edge.astype(np.int64)
-            late = np.rint(rise * (edge - slot)).astype(np.int32)
-            milliwatts[rows, slot] += rise.astype(np.int32) - late
-            milliwatts[rows, slot + 1] += late
-    standby = round(sum(item.standby_w for item in home.appliances) * 1000)
-    watts: Watts = (np.cumsum(milliwatts[:, :SLOTS], axis=1, dtype=np.int32) + standby).astype(np.float32)
-    watts /= np.float32(1000)
-    return watts
+
+    def __init__(self, home: Household, units: npt.ArrayLike, seed: int) -> None:
+        self.home = home
+        self._lives = _homes(_units(units), seed)
+        kinds = _kinds(home, self._lives)
+        amount, later, daytime = (
+            np.array([getattr(kind, name) for kind in ARCHETYPES])[kinds] for name in ("amount", "later_h", "daytime")
+        )
+        amount = amount * (0.8 + 0.4 * _chances(self._lives, 1))
+        of_kind = {item.kind: index for index, item in reversed(list(enumerate(home.appliances)))}
+        self._items, keys, starts, lasts, chances = [], [], [], [], []
+        for index, item in enumerate(home.appliances):
+            for number, use in enumerate(item.uses):
+                place = of_kind.get(item.follows, index)
+                self._items.append(item)
+                keys.append((place * _MOST_USES + number + 1) * _USE_KEY % 2**64)
+                starts.append(use.start_h + (later if use.start_h >= 16 and not use.steady else 0 * later))
+                lasts.append(use.hours * (np.ones_like(amount) if use.steady else amount))
+                by_day = 9 <= use.start_h < 16 and not use.steady
+                chances.append(np.rint(use.chance * (daytime if by_day else np.ones_like(daytime)) * 65536))
+        uses = [use for item in home.appliances for use in item.uses]
+        self._keys = np.array(keys, np.uint64)[:, np.newaxis]
+        self._starts, self._lasts = 4 * np.array(starts), 4 * np.array(lasts)
+        self._chances = np.array(chances).astype(np.int32)
+        self._start_jitter = np.array([4 * use.start_jitter_h for use in uses])[:, np.newaxis]
+        self._hours_jitter = np.array([use.hours_jitter for use in uses])[:, np.newaxis]
+        self._watts = np.array([item.watts for item in self._items])[:, np.newaxis]
+        self._standby = np.array([item.standby_w for item in self._items])[:, np.newaxis]
+
+    def day(self, day: int | npt.ArrayLike) -> tuple[Watts, Watts]:
+        """Two times float32, units × 96 quarters of an hour: mean watts, and the most watts at any moment.
+
+        The most is all that is on in the quarter together, and the largest inrush of what starts in it. day: since the
+        beginning, one for all or one a unit.
+        """
+        size = len(self._lives)
+        mean, most = np.empty((size, SLOTS), np.float32), np.empty((size, SLOTS), np.float32)
+        for low in range(0, size, _AT_ONCE):
+            some = slice(low, min(low + _AT_ONCE, size))
+            self._some(some, *self._sessions(day, some), mean[some], most[some])
+        return mean, most
+
+    def _some(self, some: slice, start: _Numbers, end: _Numbers, level: _Numbers, mean: Watts, most: Watts) -> None:
+        """Fills both for some of the units. Milliwatts that come and go are whole, so that their sums are exact."""
+        count = some.stop - some.start
+        rows = np.arange(count) * _WIDTH
+        watts = self._watts * level
+        on = np.rint((watts - self._standby) * 1000)
+        whole = np.rint(watts * 1000) * (end > start)
+        first, last = start.astype(np.int64), end.astype(np.int64)
+        late, early = np.rint(on * (start - first)), np.rint(on * (end - last))
+        after = np.maximum(np.ceil(end).astype(np.int64), first) + rows
+        standby = round(sum(item.standby_w for item in self.home.appliances) * 1000)
+        inrush = np.zeros((count, SLOTS))
+        numbers = np.arange(count)
+        for index, item in enumerate(self._items):
+            if item.inrush > 1:
+                slot = np.minimum(first[index], SLOTS - 1)
+                inrush[numbers, slot] = np.maximum(inrush[numbers, slot], whole[index] * (item.inrush - 1))
+        first += rows
+        last += rows
+        for watts_of, places, changes, extra in (
+            (mean, (first, first + 1, last, last + 1), (on - late, late, early - on, -early), standby),
+            (most, (first, after), (whole, -whole), inrush + standby),
+        ):
+            steps = np.bincount(np.concatenate(places).ravel(), np.concatenate(changes).ravel(), count * _WIDTH)
+            watts_of[:] = np.cumsum(steps.reshape(count, _WIDTH)[:, :SLOTS], axis=1) + extra
+            np.divide(watts_of, np.float32(1000), out=watts_of)
+
+    def dim_levels(self, day: int | npt.ArrayLike) -> Watts:
+        """How bright people have their dimmable lights: the highest level in each quarter of an hour, 0 where all are
+        off; float32, units × 96."""
+        start, end, level = self._sessions(day, slice(0, len(self._lives)))
+        slots = np.arange(SLOTS)
+        levels = np.zeros((len(self._lives), SLOTS), np.float32)
+        for index, item in enumerate(self._items):
+            if len(item.levels) > 1:
+                on = (slots + 1 > start[index][:, np.newaxis]) & (slots < end[index][:, np.newaxis])
+                levels = np.maximum(levels, np.where(on, level[index][:, np.newaxis], 0).astype(np.float32))
+        return levels
+
+    def _sessions(self, day: int | npt.ArrayLike, some: slice) -> tuple[_Numbers, _Numbers, _Numbers]:
+        """From and to which slot each use lasts (equal: it does not take place) and its level: uses × some units."""
+        days = _units(day)
+        today = _mixed(self._lives[some] + ((days if len(days) == 1 else days[some]) + np.uint64(1)) * _DAY_KEY)
+        drawn = _mixed(today + self._keys).astype("<u8", copy=False).view("<u2").reshape(len(self._items), -1, 4)
+        start = (drawn[..., 0] + 0.5) / 32768 - 1
+        start *= self._start_jitter
+        start += self._starts[:, some]
+        hours = (drawn[..., 1] + 0.5) / 32768 - 1
+        hours *= self._hours_jitter
+        hours += 1
+        hours *= self._lasts[:, some]
+        hours *= drawn[..., 2] < self._chances[:, some]
+        end = start + hours
+        for edge in (start, end):
+            np.minimum(np.maximum(edge, 0, out=edge), SLOTS, out=edge)
+        level = np.ones_like(start)
+        for index, item in enumerate(self._items):
+            if len(item.levels) > 1:
+                level[index] = np.array(item.levels)[drawn[index, :, 3].astype(np.int64) * len(item.levels) >> 16]
+        return start, end, level
+
+
+def demand(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
+    """Mean watts that each unit's people want in each quarter of an hour of a day: `Homes.day` once."""
+    return Homes(home, units, seed).day(day)[0]
 
 
 def peaks(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
-    """The most watts at any moment of each quarter of an hour, for over-current: all that is on together, and the
-    largest inrush of what starts. Shape and arguments are those of `demand`."""
-    numbers = _units(units)
-    rows = np.arange(len(numbers))
-    on = np.zeros((len(numbers), SLOTS + 2))
-    inrush = np.zeros((len(numbers), SLOTS + 2))
-    for item, start, end, level in _sessions(home, numbers, day, seed):
-        watts = np.where(end > start, item.watts * level, 0)
-        first = start.astype(np.int64)
-        on[rows, first] += watts
-        on[rows, np.ceil(end).astype(np.int64)] -= np.where(np.ceil(end) > first, watts, 0)
-        inrush[rows, first] = np.maximum(inrush[rows, first], watts * (item.inrush - 1))
-    standby = sum(item.standby_w for item in home.appliances)
-    most: Watts = (np.cumsum(on, axis=1) + inrush + standby)[:, :SLOTS].round(3).astype(np.float32)
-    return most
-
-
-def dim_levels(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
-    """How bright people have the dimmable lights in each quarter of an hour: the highest level in it, 0 where all are
-    off. Shape and arguments are those of `demand`."""
-    numbers = _units(units)
-    slots = np.arange(SLOTS)
-    levels = np.zeros((len(numbers), SLOTS), np.float32)
-    for item, start, end, level in _sessions(home, numbers, day, seed):
-        if len(item.levels) > 1:
-            touched = (slots + 1 > start[:, np.newaxis]) & (slots < end[:, np.newaxis])
-            levels = np.maximum(levels, np.where(touched, level[:, np.newaxis], 0).astype(np.float32))
-    return levels
+    """The most watts at any moment of each quarter of an hour: `Homes.day` once."""
+    return Homes(home, units, seed).day(day)[1]
 
 
 def archetypes_of(home: Household, units: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
     """Which of ARCHETYPES each unit's household is."""
+    return _kinds(home, _homes(_units(units), seed))
+
+
+def _kinds(home: Household, lives: _Hashes) -> npt.NDArray[np.int64]:
     if home.archetype is not None:
-        return np.full(len(_units(units)), ARCHETYPES.index(home.archetype))
+        return np.full(len(lives), ARCHETYPES.index(home.archetype))
     bounds = np.cumsum([kind.share for kind in ARCHETYPES])[:-1]
-    found: npt.NDArray[np.int64] = np.searchsorted(bounds, _chances(_homes(_units(units), seed), 0), side="right")
+    found: npt.NDArray[np.int64] = np.searchsorted(bounds, _chances(lives, 0), side="right")
     return found
 
 
@@ -257,33 +330,3 @@ def _chances(hashes: _Hashes, field: int) -> _Numbers:
     bits = (hashes >> np.uint64(16 * field)) & np.uint64(0xFFFF)
     between: _Numbers = (bits.astype(np.float64) + 0.5) / 65536
     return between
-
-
-def _sessions(
-    home: Household, units: _Hashes, day: int | npt.ArrayLike, seed: int
-) -> Iterator[tuple[Appliance, _Numbers, _Numbers, _Numbers]]:
-    """What is on when: an appliance, and for each unit from and to which slot (equal: not on), and its level."""
-    lives = _homes(units, seed)
-    kinds = archetypes_of(home, units, seed)
-    amount = np.array([kind.amount for kind in ARCHETYPES])[kinds] * (0.8 + 0.4 * _chances(lives, 1))
-    later = np.array([kind.later_h for kind in ARCHETYPES])[kinds]
-    daytime = np.array([kind.daytime for kind in ARCHETYPES])[kinds]
-    today = _mixed(lives + (_units(day) + np.uint64(1)) * _DAY_KEY)
-    of_kind = {item.kind: index for index, item in reversed(list(enumerate(home.appliances)))}
-    for index, item in enumerate(home.appliances):
-        place = of_kind.get(item.follows, index)
-        for number, use in enumerate(item.uses):
-            drawn = _mixed(today + np.uint64((place * _MOST_USES + number + 1) * _USE_KEY % 2**64))
-            start = use.start_h + use.start_jitter_h * (2 * _chances(drawn, 0) - 1)
-            hours = use.hours * (1 + use.hours_jitter * (2 * _chances(drawn, 1) - 1))
-            chance: _Numbers | float = use.chance
-            if not use.steady:
-                hours = hours * amount
-                if use.start_h >= 16:
-                    start = start + later
-                elif use.start_h >= 9:
-                    chance = use.chance * daytime
-            end = np.where(_chances(drawn, 2) < chance, start + hours, start)
-            choice = (_chances(drawn, 3) * len(item.levels)).astype(np.int64)
-            level = np.array(item.levels)[choice]
-            yield item, np.clip(4 * start, 0, SLOTS), np.clip(4 * end, 0, SLOTS), level

@@ -13,10 +13,10 @@ from firmware_sim.plant.loads import (
     LIGHTS_HOME,
     MODERATE,
     TELEVISION_HOME,
+    Homes,
     Household,
     archetypes_of,
     demand,
-    dim_levels,
     household,
     peaks,
 )
@@ -52,7 +52,12 @@ def test_a_unit_s_demand_depends_on_nothing_but_seed_unit_and_day() -> None:
     mixed_days = demand(FAN_HOME, [3, 3, 4], [12, 13, 12], 5)
     assert mixed_days[0].tobytes() == whole[3].tobytes()
     assert mixed_days[1].tobytes() == demand(FAN_HOME, [3], 13, 5)[0].tobytes()
-    assert whole.dtype == np.float32
+    homes = Homes(FAN_HOME, UNITS, 5)
+    homes.day(11)
+    assert homes.day(12)[0].tobytes() == whole.tobytes(), "nothing stays from the day before"
+    most = homes.day(12)[1]
+    assert Homes(FAN_HOME, shuffled, 5).day(12)[1].tobytes() == most[shuffled].tobytes()
+    assert whole.dtype == most.dtype == np.float32
     assert whole.shape == (2000, 96)
 
 
@@ -134,7 +139,7 @@ def test_demand_stays_within_what_is_plugged_in_and_below_the_peak(home: Househo
 
 
 def test_a_pump_s_start_is_a_peak_of_five_times_its_power_once() -> None:
-    most = peaks(household("x", "water pump", archetype=MODERATE), UNITS, 2, 3)
+    _, most = Homes(household("x", "water pump", archetype=MODERATE), UNITS, 3).day(2)
     started = most.max(axis=1) > 0
     assert most[started].max(axis=1) == pytest.approx(225)
     assert ((most > 46).sum(axis=1) <= 1).all()
@@ -143,13 +148,14 @@ def test_a_pump_s_start_is_a_peak_of_five_times_its_power_once() -> None:
 
 def test_a_dimmed_light_takes_its_level_s_share() -> None:
     home = household("x", "dimmable light", archetype=MODERATE)
-    levels, watts = dim_levels(home, UNITS, 2, 3), demand(home, UNITS, 2, 3)
+    homes = Homes(home, UNITS, 3)
+    levels, (watts, _) = homes.dim_levels(2), homes.day(2)
     assert set(np.unique(levels)) == {0, 0.25, 0.5, 1}
     whole = levels[:, 78]  # between its start and its end in every home that has it on
     assert watts[:, 78][whole > 0] == pytest.approx(3 * whole[whole > 0], abs=3 * 0.5)
     full = (levels[:, 77] == levels[:, 79]) & (watts[:, 78] > 0)
     assert watts[full, 78] == pytest.approx(3 * levels[full, 78], abs=1e-3)
-    assert not dim_levels(LIGHTS_HOME, UNITS, 2, 3).any()
+    assert not Homes(LIGHTS_HOME, UNITS, 3).dim_levels(2).any()
 
 
 def test_an_appliance_or_a_kit_that_is_not_there_is_told() -> None:
