@@ -13,7 +13,7 @@ C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
 BUILD := build/check
 COMPILERS := gcc $(shell command -v clang)
 
-.PHONY: demo test test-mcu test-crashes test-alerts gateway-budget firmware check bench fuzz coverage mutants kit-mutants \
+.PHONY: demo test test-mcu test-crashes test-alerts gateway-budget firmware check bench fuzz fuzz-python coverage mutants kit-mutants \
   matrix conformance-page lint typecheck c-warnings c-cross c-arm64 c-sanitize c-size chip-budgets api clean
 
 demo: $(VENV)/.run
@@ -75,6 +75,18 @@ fuzz:
 	    $(FUZZ_ARGS) $$(test ! -f tests/fuzz/$$target.dict || echo -dict=tests/fuzz/$$target.dict) \
 	    build/corpus/$$target tests/fuzz/corpus/$$target 2>build/$$target.log || { tail -40 build/$$target.log; exit 1; }; \
 	  grep -E "number_of_executed|cov:" build/$$target.log | tail -2; echo "$$target: nothing found"; \
+	done
+
+# The same for what reads bytes in Python, with atheris, FUZZ_SECONDS for each codec. CODECS="hdk vedirect" for some.
+CODECS ?= hdk vedirect keypad control oplink metrics response
+fuzz-python: $(VENV)/.test
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@for codec in $(CODECS); do \
+	  $(BIN)/python tests/fuzz/codecs.py --seeds build/corpus/codec_$$codec $$codec && \
+	  $(BIN)/python tests/fuzz/codecs.py $$codec -max_total_time=$(FUZZ_SECONDS) -timeout=30 -max_len=4096 \
+	    -artifact_prefix=build/codec_$$codec. $(FUZZ_ARGS) build/corpus/codec_$$codec 2>build/codec_$$codec.log || \
+	    { tail -40 build/codec_$$codec.log; exit 1; }; \
+	  grep -E "^Done" build/codec_$$codec.log; echo "$$codec: nothing found"; \
 	done
 
 # Which lines of the C the tests run; in build/coverage/index.html line by line.

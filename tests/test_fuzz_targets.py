@@ -35,6 +35,19 @@ def declared() -> set[str]:
     }
 
 
+def test_every_codec_is_fuzzed_and_takes_its_seeds_cut_anywhere() -> None:
+    """Without the fuzzer; it looks for what these do not show (make fuzz-python)."""
+    fuzzed = runpy.run_path(str(FUZZ / "codecs.py"))
+    modules = {path.stem for path in (ROOT / "paygo_core" / "wire").glob("*.py")} - {"__init__", "crc"}
+    imported = set(re.findall(r"from paygo_core\.wire\.(\w+) import", (FUZZ / "codecs.py").read_text("utf-8")))
+    assert imported == modules
+    for name, check in fuzzed["CODECS"].items():
+        assert fuzzed["SEEDS"][name]
+        for seed in fuzzed["SEEDS"][name]:
+            for step in range(32):
+                check(bytes([step]) + seed[1:])
+
+
 def called_in(source: Path) -> set[str]:
     return set(re.findall(r"\b(paygo_\w+)\(", without_comments(source)))
 

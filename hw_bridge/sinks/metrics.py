@@ -118,7 +118,8 @@ class Metrics:
         base = response.settings.get("base_url")
         if base is None or base == self.url:
             return
-        if not isinstance(base, str) or not base.startswith("https://" if self.url.startswith("https://") else "http"):
+        safe = "https://" if self.url.startswith("https://") else ("https://", "http://")
+        if not isinstance(base, str) or not base.startswith(safe) or not base.isascii() or not base.isprintable():
             self._report(f"{self.name}: the server's new base_url is no URL of the same safety, and is not used")
             return
         self.url = base

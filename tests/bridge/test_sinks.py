@@ -433,7 +433,16 @@ def answered(body: bytes, key: bytes | None = KEY):
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b"[]", b'{"tkl":["016609796"]}', b'{"tkl":["016609796"],"a":"da123"}', b'{"a":5}', b"[" * 50_000],
+    [
+        b"<html>",
+        b"[]",
+        b'{"tkl":["016609796"]}',
+        b'{"tkl":["016609796"],"a":"da123"}',
+        b'{"a":5}',
+        b"[" * 50_000,
+        b'{"a":"da\\ud800"}',  # half a character, which no encoding has
+        b'{"asl":"\\ud800","a":"da123"}',
+    ],
 )
 def test_a_response_that_is_not_authenticated_or_not_one_is_not_used(body):
     with pytest.raises(DeviceError):
@@ -470,9 +479,11 @@ def test_the_server_may_move_the_gateway_to_another_address_of_the_same_safety(t
         asyncio.run(sink(here.url).write([reading(2)]))
         assert (len(here.posts), len(there.posts)) == (1, 1)
         assert sink("http://127.0.0.1:1/new").url == "http://127.0.0.1:1/new"
-    with Receiver(answer=lambda body: b'{"st":{"base_url":"file:///etc/passwd"}}') as evil:
-        asyncio.run(sink(evil.url).write([reading(3)]))
-        assert "is not used" in reports[-1]
+    for wrong in (b"file:///etc/passwd", b"httpx://a", b"http://\\ud800", b"http://a\\n"):
+        reports.clear()
+        with Receiver(answer=lambda body, url=wrong: b'{"st":{"base_url":"%s"}}' % url) as evil:
+            asyncio.run(sink(evil.url).write([reading(3)]))
+            assert "is not used" in reports[-1]
 
 
 def test_a_server_that_is_down_gets_it_later_and_one_that_refuses_does_not(tmp_path):
