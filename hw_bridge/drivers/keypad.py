@@ -1,7 +1,8 @@
-"""Drives keypad units over a serial line: the neutral C example (a terminal program) and the Arduino sketch.
+"""Drives keypad units over a serial line: the neutral C example (a terminal program), the Arduino sketch, and, by a
+typist on its keys, any unit.
 
-Neither has a command for more than keys. What they do with an accepted token only their own lights say, and both take
-some used tokens once more: a token is never sent twice here.
+None has a command for more than keys. What they do with an accepted token only their own lights say, and some take
+used tokens once more: a token is never sent twice here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from paygo_core.decoding import strip_token
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError
 from paygo_core.redact import mask_secrets
-from paygo_core.wire.keypad import KeypadReader, Said, Text, same_key
+from paygo_core.wire.keypad import Event, KeypadReader, Said, Text, same_key
 
 QUIET_SECONDS = 0.3
 QUERY_SECONDS = 10.0
@@ -27,6 +28,11 @@ ENTRY_KEYS = 9, 15
 SECOND_START = 4294967295
 """The Arduino's word for an entry that another `*` cut off."""
 TIMED_OUT = 4294967293
+TYPIST = b"keypad typist"
+START_SECONDS = 6.0
+TYPING_SECONDS = 30.0
+"""Sixteen keys of 300 ms, ten blinks of a second, and the dark after them."""
+UNLOCK_BLINKS, MOST_BLINKS = 5, 12
 STANDARD_WINDOWS = (64, 100, 16)
 
 
@@ -43,13 +49,16 @@ class _Keys:
 
     def _words(self, until: float) -> Iterator[Said]:
         """What the unit says until then."""
+        for event in self._events(until):
+            if isinstance(event, Text):
+                self._log(event.text)
+            else:
+                yield event
+
+    def _events(self, until: float) -> Iterator[Event]:
         while (left := until - time.monotonic()) > 0:
             data = self._transport.read(min(left, QUIET_SECONDS))
-            for event in self._reader.feed(data) if data else self._reader.silence():
-                if isinstance(event, Text):
-                    self._log(event.text)
-                else:
-                    yield event
+            yield from self._reader.feed(data) if data else self._reader.silence()
 
     def _forget(self) -> None:
         """What was said before is not an answer to what comes now."""
@@ -122,12 +131,8 @@ class TerminalDriver(_Keys):
                 raise DeviceError("the unit read another token than was sent", "is the line disturbed?")
             if word.name == "locked":
                 return Entry("wait", wait_seconds=max(0, word.number))
-            if word.name == "red":
-                return Entry("invalid" if word.number > 1 else "wait")
-            if word.name == "green":
-                if word.number == 1:
-                    return Entry("already_used")
-                return Entry("accepted", unlocked=word.number >= 5)
+            if word.name in ("green", "red"):
+                return _by_light(word)
         raise NoAnswerError("the keypad unit did not answer the token", "ask for its status before entering it again")
 
 
@@ -202,8 +207,56 @@ class ArduinoDriver(_Keys):
         raise NoAnswerError("the unit did not say what it made of the token", "look at its light and its output")
 
 
+class TypistDriver(_Keys):
+    """The typist of contrib/keypad_typist, on the keypad of a unit without a line: it types, and counts blinks.
+
+    A unit's light tells no credit and no state; it tells what the unit made of a token.
+    """
+
+    BAUD = 9600
+
+    @staticmethod
+    def heard(said: bytes) -> str | None:
+        """What a line that says this unasked has on it, None if it is not for this driver."""
+        return "keypad typist" if TYPIST in said else None
+
+    def enter(self, token: str) -> Entry:
+        """Types a token. The verdict is what the light says; an answer that is missed is not asked for again."""
+        keys = _checked(token, ENTRY_KEYS)
+        self._greet()
+        self._forget()
+        self._transport.write(b"*" + keys)
+        for word in self._words(self._until(TYPING_SECONDS)):
+            if word.name in ("green", "red"):
+                if word.number > MOST_BLINKS:
+                    raise DeviceError(f"the unit's light blinked {word.number} times", "no token is answered so")
+                return _by_light(word)
+        raise NoAnswerError(
+            "the unit's light did not answer the token", "look at the typist's wires on keys and lights"
+        )
+
+    def _greet(self) -> None:
+        """Opening its port starts an Arduino anew, which is deaf for some seconds then."""
+        until = self._until(START_SECONDS)
+        while (now := time.monotonic()) < until:
+            self._transport.write(b"?")
+            for event in self._events(min(until, now + QUIET_SECONDS)):
+                if isinstance(event, Text) and TYPIST.decode() in event.text:
+                    return
+        raise NoAnswerError("no keypad typist answers", "is the sketch on it, and is this its port?")
+
+
 _TERMINAL = re.compile(rb"(?:Green|Red) LED Blinked [0-9]+ times!|\(Token entered: [0-9]+\)")
 _ARDUINO = re.compile(rb"activation code = [0-9]+|Active until in days = -?[0-9]+")
+
+
+def _by_light(word: Said) -> Entry:
+    """What a pattern of blinks says to a token."""
+    if word.name == "red":
+        return Entry("invalid" if word.number > 1 else "wait")
+    if word.number == 1:
+        return Entry("already_used")
+    return Entry("accepted", unlocked=word.number >= UNLOCK_BLINKS)
 
 
 def _status(seconds: int) -> UnitStatus:
