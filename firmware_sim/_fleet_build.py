@@ -47,7 +47,8 @@ typedef struct {
     float charge_edge; float discharge_near; float discharge_far; float discharge_edge; float final_v;
     float follow_s; float efficiency_slope; float leak_per_s; float bms_open_v; float bms_close_v;
     float unit_w; float switch_ohm; float board_k_per_w; float board_follow_s; float battery_k_per_w;
-    float battery_follow_s; float clamp_v; float clamp_j; float input_max_v; float output_max_v; float board_max_c;
+    float battery_follow_s; float clamp_v; float clamp_j; float input_clamp_v; float input_max_v; float output_max_v;
+    float board_max_c;
     float opens_s;
 } fleet_model;
 typedef struct { float irradiance; float log_irradiance; float ambient; } fleet_sky;

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from firmware_sim.cli_fleet import fleet
 from firmware_sim.cli_report import report
 from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
@@ -133,4 +134,5 @@ def serve(
             server.run()
 
 
+sim.add_command(fleet)
 sim.add_command(report)

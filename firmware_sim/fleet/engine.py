@@ -103,6 +103,11 @@ class Fleet:
             lib.fleet_begin(self._blocks + place, self._kit, charge, ambient)
         self.take()
 
+    @property
+    def limits(self) -> tuple[Any, Any]:
+        """What the law goes by: a paygo_battery_limits and a paygo_board_limits."""
+        return self._kit.battery, self._kit.board
+
     def lanes(self, name: str) -> npt.NDArray[Any]:
         """A field of fleet_block (`charge`, `law.alerts` …) as it lies in memory, shape (blocks, 64); writable."""
         struct, _, member = name.rpartition(".")

@@ -40,13 +40,15 @@ LFP = {
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a board revision stands: V at which a clamp holds battery and output, J that it takes, V and °C that break.
+    """What a board revision stands: V at which a clamp holds battery and output, J that it takes, V at which another
+    holds the input, V and °C that break.
 
     opens_s: how long its output takes to open when it is shorted.
     """
 
     clamp_v: float
     clamp_j: float
+    input_clamp_v: float
     input_max_v: float
     output_max_v: float
     opens_s: float
@@ -54,11 +56,11 @@ class Hardware:
 
 
 HARDWARE = {
-    "legacy": Hardware(FAR_UP, FAR_UP, 30.0, 18.0, 1.0),
-    "protected": Hardware(17.0, 20.0, 60.0, 40.0, 0.001),
+    "legacy": Hardware(FAR_UP, FAR_UP, FAR_UP, 30.0, 18.0, 1.0),
+    "protected": Hardware(17.0, 20.0, 53.0, 60.0, 40.0, 0.001),
 }
 """legacy: regulators of 30 V at the input, lamps and converters of 18 V behind an output without a clamp. protected: an
-SMCJ clamp at 17 V, parts of 40 V behind it, an input of 60 V."""
+SMCJ clamp at 17 V, parts of 40 V behind it, an SMBJ33A (53 V) before an input of 60 V."""
 
 
 def native(kit: Kit) -> Any:
@@ -78,7 +80,7 @@ def native(kit: Kit) -> Any:
     model.switch_ohm = 0.02
     model.board_k_per_w = 15.0
     model.board_follow_s = 120.0
-    for name in ("clamp_v", "clamp_j", "input_max_v", "output_max_v", "opens_s", "board_max_c"):
+    for name in ("clamp_v", "clamp_j", "input_clamp_v", "input_max_v", "output_max_v", "opens_s", "board_max_c"):
         setattr(model, name, getattr(hardware, name))
     return made
 

@@ -187,7 +187,7 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     const fleet_float loose_v = fleet_only(dumping, fleet_least(free_v, fleet_all(model->clamp_v)));
     const fleet_float volts = FLEET_PICK(there, terminal_v, fleet_only(stuck, loose_v));
     const fleet_float peak_v = FLEET_PICK(there, terminal_v, loose_v);
-    const fleet_float panel_peak_v = panel_open_v + FLOAT(surge_v);
+    const fleet_float panel_peak_v = fleet_least(panel_open_v + FLOAT(surge_v), fleet_all(model->input_clamp_v));
     const fleet_float panel_v =
         fleet_only(lit, FLEET_PICK(charging & there, terminal_v + model->path_drop_v, panel_open_v));
     const fleet_int clamping = dumping & FLEET_IF(free_v > model->clamp_v);

@@ -58,6 +58,7 @@ typedef struct {
     float battery_follow_s;
     float clamp_v;            /* a clamp at battery and output holds the voltage there; far up where there is none */
     float clamp_j;            /* how much energy it takes at once */
+    float input_clamp_v;      /* one at the panel; far up where there is none */
     float input_max_v;        /* what its parts stand at the panel, */
     float output_max_v;       /* and at battery and output */
     float board_max_c;

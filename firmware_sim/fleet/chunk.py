@@ -1,0 +1,270 @@
+"""One chunk of a fleet's run: some units of one kit at one site, all their days, and the tables that come of it.
+
+A chunk is a function of the plan and its number alone, wherever and in whatever order chunks are run.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware_sim._fleet import lib
+from firmware_sim.fleet import faults
+from firmware_sim.fleet.engine import DAY_S, DEEDS, EVENT, FULL, LANES, Fleet, sky
+from firmware_sim.fleet.payments import Customer
+from firmware_sim.plant.catalogue import Kit, kit
+from firmware_sim.plant.loads import demand
+from firmware_sim.plant.weather import at_site
+
+CODES = (
+    "BATTERY_OVERVOLTAGE", "BATTERY_UNDERVOLTAGE", "STORAGE_FAULT", "CLOCK_TAMPER", "PANEL_OVERVOLTAGE",
+    "OUTPUT_OVERVOLTAGE", "BATTERY_DISCONNECTED", "OVERCURRENT", "SHORT_CIRCUIT", "OVERTEMPERATURE",
+    "UNDERTEMPERATURE", "CHARGER_FAULT", "SENSOR_FAULT",
+)  # fmt: skip
+"""By the number that the firmware stores and tells."""
+PARTS = {lib.FLEET_BROKEN_INPUT: "input", lib.FLEET_BROKEN_OUTPUT: "output", lib.FLEET_BROKEN_BOARD: "board"}
+REPLACED_AFTER_S = 7 * DAY_S
+WEATHER_DAYS = 32
+"""Of which weather is made at a time."""
+UNIT_DAYS = 150_000
+"""Of one chunk, so that its tables stay small whatever the number of days."""
+TABLES = ("days", "alerts", "failures", "tokens")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A fleet's run. units: how many; unit i is of kit and site i modulo how many combinations there are.
+
+    rates: of faults, a year, by name. Everything else follows from `seed`.
+    """
+
+    units: int
+    days: int
+    step_s: int = 60
+    seed: int = 1
+    models: tuple[str, ...] = ("home-50",)
+    sites: tuple[str, ...] = ("nairobi",)
+    rates: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> int:
+        """How many combinations of model and site there are."""
+        return len(self.models) * len(self.sites)
+
+    def model_and_site(self, unit: int) -> tuple[str, str]:
+        """Of a unit."""
+        group = unit % self.groups
+        return self.models[group % len(self.models)], self.sites[group // len(self.models)]
+
+    def chunks(self) -> list[npt.NDArray[np.int64]]:
+        """The numbers of each chunk's units, all of one model and site."""
+        size = max(LANES, min(512, UNIT_DAYS // self.days) // LANES * LANES)
+        found = []
+        for group in range(self.groups):
+            numbers = np.arange(group, self.units, self.groups)
+            found += [numbers[at : at + size] for at in range(0, len(numbers), size)]
+        return found
+
+
+class _Columns:
+    """Rows that grow, column by column."""
+
+    def __init__(self, **kinds: str) -> None:
+        self._kinds = kinds
+        self._rows: dict[str, list[Any]] = {name: [] for name in kinds}
+
+    def add(self, **values: Any) -> None:
+        """One row, or as many as the arrays have."""
+        for name, rows in self._rows.items():
+            rows.append(values[name])
+
+    def parquet(self, pyarrow: Any, parquet: Any, order: tuple[str, ...]) -> bytes:
+        """The table, sorted."""
+        arrays = {}
+        for name, kind in self._kinds.items():
+            rows = self._rows[name]
+            if rows and isinstance(rows[0], np.ndarray):
+                arrays[name] = pyarrow.array(np.concatenate(rows), getattr(pyarrow, kind)())
+            else:
+                arrays[name] = pyarrow.array(rows, getattr(pyarrow, kind)())
+        table = pyarrow.table(arrays).sort_by([(name, "ascending") for name in order])
+        sink = io.BytesIO()
+        parquet.write_table(table, sink, compression="zstd", row_group_size=32_768)
+        return sink.getvalue()
+
+
+class Chunk:
+    """Runs it, day by day."""
+
+    def __init__(self, plan: Plan, units: npt.NDArray[np.int64]) -> None:
+        self._plan = plan
+        self._units = units
+        model, self._site = plan.model_and_site(int(units[0]))
+        self._kit: Kit = kit(model)
+        self._fleet = Fleet(self._kit, len(units), step_s=plan.step_s, threads=1)
+        self._customers = [Customer(plan.seed, int(unit)) for unit in units]
+        self._deeds = [faults.plan(plan.seed, int(unit), self._kit, plan.days, plan.rates) for unit in units]
+        for deeds in self._deeds:
+            deeds.reverse()
+        self._active: list[dict[str, float]] = [{} for _ in units]
+        self._open: dict[tuple[int, int], tuple[int, int, int, float]] = {}
+        self._health = np.ones(len(units))
+        self.payers = [customer.payer for customer in self._customers]
+        wide = ("panel_wh", "load_wh", "unserved_wh", "charge_min", "charge_max", "charge_end", "light_h", "on_h",
+                "payment_h", "bonus_h", "manual_h", "enable_h", "low_h", "battery_max_c", "health")  # fmt: skip
+        self._tables = {
+            "days": _Columns(unit="int32", day="int32", battery_min_mv="int32", battery_max_mv="int32",
+                             **dict.fromkeys(wide, "float32")),
+            "alerts": _Columns(unit="int32", code="string", raised_s="int64", cleared_s="int64", value="int32",
+                               threshold="int32", clamp_j="float32"),
+            "failures": _Columns(unit="int32", at_s="int64", part="string", cause="string"),
+            "tokens": _Columns(unit="int32", at_s="int64", kind="string", reason="string", days="float32",
+                               verdict="string"),
+        }  # fmt: skip
+
+    def run(self) -> dict[str, bytes]:
+        """All days; the tables as Parquet, by name."""
+        import pyarrow
+        import pyarrow.parquet
+
+        plan = self._plan
+        for first in range(0, plan.days, WEATHER_DAYS):
+            count = min(WEATHER_DAYS, plan.days - first)
+            weather = at_site(self._site, count, plan.step_s, plan.seed, skip_days=first)
+            moments = sky(weather.irradiance, weather.ambient)
+            moments["log_irradiance"] = weather.log_irradiance
+            for day in range(count):
+                steps = self._fleet.steps
+                self._day(first + day, moments[day * steps : (day + 1) * steps])
+        for (unit, code), (raised_s, value, threshold, clamp_j) in sorted(self._open.items()):
+            self._alert(unit, code, raised_s, None, value, threshold, clamp_j)
+        orders = {"days": ("unit", "day"), "alerts": ("unit", "raised_s", "code"), "failures": ("unit", "at_s"),
+                  "tokens": ("unit", "at_s")}  # fmt: skip
+        return {name: self._tables[name].parquet(pyarrow, pyarrow.parquet, orders[name]) for name in TABLES}
+
+    def _day(self, day: int, moments: npt.NDArray[Any]) -> None:
+        start = day * DAY_S
+        rows: list[tuple[int, int, int, float]] = []
+        for place, customer in enumerate(self._customers):
+            deeds = self._deeds[place]
+            while deeds and deeds[-1].at_s < start + DAY_S:
+                deed = deeds.pop()
+                rows.append((self._step(deed.at_s - start), place, DEEDS[deed.deed], deed.value))
+                self._note_fault(place, deed)
+            typed = customer.entries_of(day)
+            for entry in typed:
+                self._tables["tokens"].add(
+                    unit=int(self._units[place]), at_s=entry.at_s, kind=entry.kind, reason=entry.reason,
+                    days=entry.days, verdict=entry.verdict,
+                )  # fmt: skip
+            if typed:
+                last = min(typed[-1].at_s, start + DAY_S - 1)
+                rows.append((self._step(last - start), place, DEEDS["set-credit"], float(customer.credit_s(last))))
+        wanted = demand(self._kit.home, self._units, day, self._plan.seed)
+        notes = self._fleet.day(moments, wanted, events=np.array(rows, EVENT) if rows else None)
+        for note in notes.tolist():
+            self._note(start, note)
+        self._sums(day)
+
+    def _step(self, second: int) -> int:
+        return second // self._plan.step_s
+
+    def _note_fault(self, place: int, deed: faults.Deed) -> None:
+        if deed.value == 0 or (deed.deed in ("panels", "soiling") and deed.value == 1):
+            self._active[place].pop(deed.deed, None)
+        else:
+            self._active[place][deed.deed] = deed.value
+
+    def _note(self, start: int, note: tuple[Any, ...]) -> None:
+        """An alert that came or went, or a unit that broke."""
+        step, place, changed, alerts, broken, battery_mv, peak_mv, panel_mv, load_ma, battery_dc, clamp_ws = note
+        at_s = start + step * self._plan.step_s
+        code = 0
+        while changed >> code and code < len(CODES):
+            if changed >> code & 1:
+                if alerts >> code & 1:
+                    value, threshold = self._value(code, battery_mv, peak_mv, panel_mv, load_ma, battery_dc)
+                    self._open[place, code] = (at_s, value, threshold, 0.0)
+                elif (place, code) in self._open:
+                    raised_s, value, threshold, _ = self._open.pop((place, code))
+                    self._alert(place, code, raised_s, at_s, value, threshold, clamp_ws)
+            code += 1
+        for bit, part in PARTS.items():
+            if changed >> lib.FLEET_BROKEN_SHIFT & bit and broken & bit:
+                self._tables["failures"].add(
+                    unit=int(self._units[place]), at_s=at_s, part=part, cause=faults.cause(self._active[place], part)
+                )
+                deed = faults.Deed(at_s + REPLACED_AFTER_S, "board-new", 0.0)
+                self._deeds[place] = sorted([*self._deeds[place], deed], key=lambda each: -each.at_s)
+                self._active[place].pop("stuck-on", None)
+
+    def _value(
+        self, code: int, battery_mv: int, peak_mv: int, panel_mv: int, load_ma: int, battery_dc: int
+    ) -> tuple[int, int]:
+        """What was measured as the alert rose, and the threshold."""
+        battery, board = self._fleet.limits
+        return {
+            0: (battery_mv, battery.overvoltage.trip),
+            1: (battery_mv, battery.undervoltage.trip),
+            4: (panel_mv, board.panel.trip),
+            5: (peak_mv, board.output.trip),
+            6: (peak_mv, board.lost_mv),
+            7: (load_ma, board.current.trip),
+            8: (load_ma, board.shorted.trip),
+            9: (battery_dc, battery.hot_dc),
+            10: (battery_dc, battery.charge_min_dc),
+        }.get(code, (battery_mv, 0))
+
+    def _alert(
+        self, place: int, code: int, raised_s: int, cleared_s: int | None, value: int, threshold: int, clamp_j: float
+    ) -> None:
+        self._tables["alerts"].add(
+            unit=int(self._units[place]), code=CODES[code], raised_s=raised_s, cleared_s=cleared_s, value=value,
+            threshold=threshold, clamp_j=clamp_j,
+        )  # fmt: skip
+
+    def _sums(self, day: int) -> None:
+        """The day's row of each unit, and a day's ageing."""
+        sums = self._fleet.take()
+        sources: dict[str, npt.NDArray[np.float32]] = defaultdict(lambda: np.zeros(len(self._units), np.float32))
+        for place, seconds in enumerate(sums["active_s"].tolist()):
+            if seconds:
+                for source, used in self._customers[place].use(seconds).items():
+                    sources[f"{source}_h"][place] = used / 3600
+        self._age(sums)
+        self._tables["days"].add(
+            unit=self._units.astype(np.int32),
+            day=np.full(len(self._units), day, np.int32),
+            panel_wh=sums["panel_ws"] / 3600, load_wh=sums["load_ws"] / 3600, unserved_wh=sums["unserved_ws"] / 3600,
+            charge_min=sums["least_charge"] / FULL, charge_max=sums["most_charge"] / FULL,
+            charge_end=self._fleet.get("charge") / FULL,
+            battery_min_mv=(sums["least_volts"] * 1000).astype(np.int32),
+            battery_max_mv=(sums["most_volts"] * 1000).astype(np.int32),
+            light_h=sums["light_s"] / 3600, on_h=sums["on_s"] / 3600, low_h=sums["low_s"] / 3600,
+            payment_h=sources["payment_h"], bonus_h=sources["bonus_h"], manual_h=sources["manual_h"],
+            enable_h=sources["enable_h"],
+            battery_max_c=sums["most_battery_c"], health=self._health.astype(np.float32),
+        )  # fmt: skip
+
+    def _age(self, sums: dict[str, npt.NDArray[Any]]) -> None:
+        """Throughput over what the cycles of this depth allow, and a calendar whose life halves every 10 degrees."""
+        battery = self._kit.battery
+        capacity_as = battery.capacity_ah * 3600
+        lithium = battery.chemistry == "lfp"
+        depth = np.clip((sums["most_charge"] - sums["least_charge"]) / FULL, 0.02, 1.0)
+        cycles = battery.cycles * depth ** (-1.0 if lithium else -1.65)
+        years = (20.0 if lithium else 8.0) * 2 ** ((20 - sums["most_battery_c"]) / 10)
+        self._health -= 0.2 * (sums["battery_out_as"] / (cycles * capacity_as) + 1 / (365 * years))
+        np.clip(self._health, 0.2, 1.0, out=self._health)
+        self._fleet.put("per_capacity", 1 / (capacity_as * self._health))
+
+
+def run_chunk(plan: Plan, number: int) -> tuple[dict[str, bytes], list[str]]:
+    """The tables of a chunk as Parquet, and how each of its units' customers pays."""
+    chunk = Chunk(plan, plan.chunks()[number])
+    return chunk.run(), chunk.payers

@@ -1,0 +1,136 @@
+"""How people pay, and what they type: tokens entered early, on time, late or no more, twice, out of order, mistyped.
+
+Each unit judges them with the brain that its firmware has (`PaygUnit`, the same C), at the simulated time. The shares
+of the habits are typical values; the record of 1 000 systems (arXiv 2502.14630) has all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from firmware_sim.fleet.chances import Chances
+from firmware_sim.fleet.engine import ALWAYS, DAY_S
+from paygo_core import DeviceConfig, PaygUnit, TokenType, generate_token
+
+PAYERS = ("early", "on-time", "late", "defaulter")
+PURPOSE = 1
+UNLOCK_AFTER_D = 540
+"""Days that have to be paid until the unit is the customer's."""
+VERDICTS = {TokenType.INVALID: "invalid", TokenType.ALREADY_USED: "already used"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was typed: s since the start, what it was meant as, why it was issued, days that it brings, the verdict."""
+
+    at_s: int
+    kind: str
+    reason: str
+    days: float
+    verdict: str
+
+
+@dataclass(slots=True)
+class Grant:
+    """Active time that is not used up yet, in s, and where it came from."""
+
+    source: str
+    seconds: float
+
+
+class Customer:
+    """One unit's customer, their tokens and the brain of their unit. seed, unit: who they are."""
+
+    def __init__(self, seed: int, unit: int) -> None:
+        draw = Chances(seed, unit, PURPOSE)
+        self._draw = draw
+        lot = draw.next()
+        self.payer = PAYERS[0 if lot < 0.2 else 1 if lot < 0.6 else 2 if lot < 0.9 else 3]
+        self._config = DeviceConfig(secret_key=draw.bytes(16), starting_code=1 + int(draw.next() * 999_999_998))
+        self._brain = PaygUnit(self._config)
+        self._count = 1
+        self._days = 7 if draw.happens(0.6) else 30
+        self._gives_up_d = draw.between(40, 300) if self.payer == "defaulter" else float("inf")
+        self._next_s = int(draw.between(6, 12) * 3600)
+        self._paid_d = 0
+        self._last = ""
+        self.grants: deque[Grant] = deque()
+
+    def entries_of(self, day: int) -> list[Entry]:
+        """What is typed on a day, in the order of time."""
+        typed: list[Entry] = []
+        end = (day + 1) * DAY_S
+        while self._next_s < end and not self._brain.unlocked:
+            if day > self._gives_up_d:
+                if not self._draw.happens(0.02):
+                    self._next_s += 7 * DAY_S
+                    continue
+                self._gives_up_d = day + self._draw.between(30, 120)
+            self._pay(typed, self._next_s)
+            self._plan(self._next_s)
+        return typed
+
+    def credit_s(self, now: int) -> int:
+        """As the engine takes it."""
+        self._brain.tick(now)
+        left = self._brain.seconds_left
+        return ALWAYS if left is None else min(left, ALWAYS - 1)
+
+    def use(self, seconds: float) -> dict[str, float]:
+        """Takes active seconds off the grants, oldest first, and says where they came from."""
+        used: dict[str, float] = {}
+        while seconds > 0 and self.grants:
+            grant = self.grants[0]
+            taken = min(seconds, grant.seconds)
+            used[grant.source] = used.get(grant.source, 0.0) + taken
+            grant.seconds -= taken
+            seconds -= taken
+            if grant.seconds <= 0:
+                self.grants.popleft()
+        if seconds > 0 and self._brain.unlocked:
+            used["enable"] = used.get("enable", 0.0) + seconds
+        return used
+
+    def _pay(self, typed: list[Entry], now: int) -> None:
+        draw = self._draw
+        if self._paid_d >= UNLOCK_AFTER_D:
+            self._enter(typed, now, self._issue(None, TokenType.DISABLE_PAYG), "unlock", "payment", 0)
+            return
+        reason = "bonus" if draw.happens(0.04) else "manual" if draw.happens(0.03) else "payment"
+        days = 3 if reason != "payment" else self._days
+        if draw.happens(0.03):
+            # Two payments at once, and the second token is typed first.
+            first, second = self._issue(days), self._issue(days)
+            self._enter(typed, now, second, "add", reason, days)
+            self._enter(typed, now + 60, first, "out-of-order", reason, days)
+            return
+        token = self._issue(days)
+        if draw.happens(0.06):
+            wrong = token[:4] + str((int(token[4]) + 1 + int(draw.next() * 9)) % 10) + token[5:]
+            self._enter(typed, now, wrong, "mistyped", "", 0)
+            now += 45
+        self._enter(typed, now, token, "add", reason, days)
+        if self._last and draw.happens(0.05):
+            self._enter(typed, now + 120, self._last, "replay", "", 0)
+        self._last = token
+
+    def _plan(self, now: int) -> None:
+        """When the next payment is typed."""
+        draw = self._draw
+        left = self.credit_s(now + 240)
+        late = {"early": -draw.between(0.2, 2.5), "on-time": draw.between(-0.3, 0.3), "late": draw.between(0.3, 6)}
+        self._next_s = now + 300 + max(0, left + int(late.get(self.payer, draw.between(0, 9)) * DAY_S))
+
+    def _issue(self, days: int | None, token_type: TokenType = TokenType.ADD_TIME) -> str:
+        token = generate_token(self._config, count=self._count, value=days, token_type=token_type)
+        self._count = token.count
+        return token.digits
+
+    def _enter(self, typed: list[Entry], now: int, token: str, kind: str, reason: str, days: int) -> None:
+        answer = self._brain.enter(token, now)
+        verdict = VERDICTS.get(answer.token_type, "accepted")
+        if verdict == "accepted" and days:
+            self._paid_d += days if reason == "payment" else 0
+            self.grants.append(Grant(reason or "payment", float(days * DAY_S)))
+        typed.append(Entry(now, kind, reason, float(days), verdict))

@@ -1,0 +1,142 @@
+"""Runs a fleet chunk by chunk, in processes, and writes its directory; what is there already is not run again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from datetime import datetime, timezone
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.fleet.chunk import TABLES, Plan, run_chunk
+from firmware_sim.fleet.faults import KINDS
+from firmware_sim.plant.catalogue import kit
+from firmware_sim.plant.sites import site
+from paygo_core import __version__
+from paygo_core.errors import PaygoError
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+MOST_UNITS, MOST_DAYS = 1_000_000, 36_500
+
+
+def checked(plan: Plan) -> Plan:
+    """The plan, if it can be run. Raises PaygoError."""
+    for name, value, most in (("units", plan.units, MOST_UNITS), ("days", plan.days, MOST_DAYS)):
+        if not 1 <= value <= most:
+            raise PaygoError(f"a fleet cannot have {value} {name}", f"{name} lie between 1 and {most}")
+    if not 1 <= plan.step_s <= 60 or 900 % plan.step_s:
+        raise PaygoError(f"a step cannot take {plan.step_s} s", "steps are a divisor of 900 s, of 1 to 60 s")
+    if not 0 <= plan.seed < 1 << 63:
+        raise PaygoError(f"the seed cannot be {plan.seed}", "a seed is a whole number from 0 to 2**63 - 1")
+    for model in plan.models:
+        kit(model)
+    for place in plan.sites:
+        site(place)
+    for name, rate in plan.rates.items():
+        if name not in KINDS:
+            raise PaygoError(f"there is no fault {name!r}", f"faults are {', '.join(KINDS)}")
+        if not 0 <= rate <= 1000:
+            raise PaygoError(f"{name} cannot happen {rate:g} times a year", "rates lie between 0 and 1000 a year")
+    return plan
+
+
+def run(plan: Plan, directory: Path, workers: int = 0, progress: Callable[[int, int], None] | None = None) -> int:
+    """Writes what is missing of the run and returns how many chunks that were.
+
+    directory: empty, new, or of the same plan. workers: processes, 0 for one a core. progress: is told how many chunks
+    of how many are done. The files' bytes depend on the plan alone. Raises PaygoError.
+    """
+    chunks = checked(plan).chunks()
+    _claim(plan, directory)
+    missing = [number for number in range(len(chunks)) if not _file(directory, "days", number).exists()]
+    done = len(chunks) - len(missing)
+    for number, (tables, payers) in _results(plan, missing, workers or os.cpu_count() or 1):
+        _write(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
+        for name in (*TABLES[1:], TABLES[0]):  # the days come last: they say that all is there
+            _write(_file(directory, name, number), tables[name])
+        done += 1
+        if progress is not None:
+            progress(done, len(chunks))
+    _write_units(plan, directory)
+    return len(missing)
+
+
+def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int, tuple[dict[str, bytes], list[str]]]]:
+    if workers == 1 or len(missing) <= 1:
+        for number in missing:
+            yield number, run_chunk(plan, number)
+        return
+    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(run_chunk, plan, number): number for number in missing}
+        try:
+            for future in as_completed(running):
+                yield running.pop(future), future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    return {"version": 1, "kit": __version__, "start": START.isoformat(), **asdict(plan)}
+
+
+def _claim(plan: Plan, directory: Path) -> None:
+    """Makes the directory this plan's, or says whose it is."""
+    about = directory / "fleet.json"
+    said = json.loads(json.dumps(_about(plan)))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if about.exists():
+            if json.loads(about.read_text("utf-8")) != said:
+                raise PaygoError(f"{directory} holds another run", "name another directory, or remove that one")
+        elif any(directory.iterdir()):
+            raise PaygoError(f"{directory} is not empty", "name a new directory")
+        else:
+            _write(about, json.dumps(said, indent=2).encode())
+    except (OSError, ValueError) as error:
+        raise PaygoError(f"{directory} cannot be used: {error}", "name a directory that can be written to") from None
+
+
+def _write_units(plan: Plan, directory: Path) -> None:
+    """units.parquet, in the order of the units' numbers."""
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = []
+    for number, units in enumerate(plan.chunks()):
+        payers = json.loads((directory / f"payers-{number:05}.json").read_text("utf-8"))
+        for unit, payer in zip(units.tolist(), payers, strict=True):
+            model, place = plan.model_and_site(unit)
+            rows.append((unit, place, model, payer))
+    rows.sort()
+    kits = [kit(model) for _, _, model, _ in rows]
+    table = pyarrow.table(
+        {
+            "unit": pyarrow.array([row[0] for row in rows], pyarrow.int32()),
+            "site": [row[1] for row in rows],
+            "model": [row[2] for row in rows],
+            "board": [each.board for each in kits],
+            "chemistry": [each.battery.chemistry for each in kits],
+            "capacity_ah": pyarrow.array([each.battery.capacity_ah for each in kits], pyarrow.float32()),
+            "panel_w": pyarrow.array([each.panel.power_v * each.panel.power_a for each in kits], pyarrow.float32()),
+            "mppt": [each.mppt for each in kits],
+            "payer": [row[3] for row in rows],
+        }
+    )
+    temporary = directory / "units.parquet.part"
+    pyarrow.parquet.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, directory / "units.parquet")
+
+
+def _file(directory: Path, table: str, number: int) -> Path:
+    return directory / f"{table}-{number:05}.parquet"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it or nothing."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
