@@ -7,6 +7,7 @@ SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 FLEET_CSRC := $(wildcard firmware_sim/fleet/csrc/*.c)
+FLEET_TEST := $(FLEET_CSRC) firmware_sim/csrc/law.c tests/c/fleet.c
 FLEET_FLAGS := -Wno-psabi -ffp-contract=off -Ifirmware_sim/fleet/csrc -Ifirmware_sim/csrc -Ipaygo_core/csrc
 C_WARNINGS := -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror
 C_INCLUDES := -Ipaygo_core/csrc -Ifirmware_sim/csrc -Ifirmware_sim/ports
@@ -125,10 +126,10 @@ c-warnings:
 	@mkdir -p $(BUILD)
 	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
 	@for compiler in $(COMPILERS); do \
-	  for file in $(CSRC) $(wildcard tests/c/*.c tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
+	  for file in $(CSRC) $(filter-out tests/c/fleet.c,$(wildcard tests/c/*.c)) $(wildcard tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; \
-	  for file in $(FLEET_CSRC); do \
+	  for file in $(FLEET_CSRC) tests/c/fleet.c; do \
 	    $$compiler $(C_WARNINGS) -O2 $(FLEET_FLAGS) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(CSRC) $(FLEET_CSRC)) files"; \
 	done
@@ -150,7 +151,7 @@ c-cross:
 	  done; echo "$$compiler: no warning in $(words $(PORTABLE)) files"; \
 	done
 
-# The C unit tests on 64-bit Arm, under an emulator where it and the compiler are installed.
+# The C unit tests on 64-bit Arm, and a fleet's run to the same bytes as here, under an emulator where it and the compiler are installed.
 c-arm64:
 	@mkdir -p $(BUILD)
 	@if ! command -v aarch64-linux-gnu-gcc >/dev/null || ! command -v qemu-aarch64 >/dev/null; then \
@@ -160,7 +161,11 @@ c-arm64:
 	for test in $(wildcard tests/c/test_*.c); do \
 	  aarch64-linux-gnu-gcc $(C_WARNINGS) -O2 -static $(C_INCLUDES) $(CSRC) $$test -o $(BUILD)/c-test-arm64 || exit 1; \
 	  qemu-aarch64 $(BUILD)/c-test-arm64 || exit 1; echo "aarch64-linux-gnu-gcc: $$test passed under qemu-aarch64"; \
-	done
+	done; \
+	aarch64-linux-gnu-gcc $(C_WARNINGS) -O2 -static $(FLEET_FLAGS) $(FLEET_TEST) -o $(BUILD)/fleet-arm64 || exit 1; \
+	gcc $(C_WARNINGS) -O2 $(FLEET_FLAGS) $(FLEET_TEST) -o $(BUILD)/fleet || exit 1; \
+	if [ "$$(qemu-aarch64 $(BUILD)/fleet-arm64)" != "$$($(BUILD)/fleet)" ]; then \
+	  echo "a fleet comes to other bytes on Arm64" >&2; exit 1; fi; echo "Arm64: a fleet comes to the same bytes"
 
 # What the C costs on microcontrollers, for docs/c-guide.md: flash, RAM, deepest stack.
 c-size:
@@ -182,6 +187,11 @@ c-sanitize:
 	    $(CSRC) $$test -o $(BUILD)/c-test || exit 1; \
 	  $(BUILD)/c-test || exit 1; echo "$$compiler: $$test passed under sanitizers"; \
 	done; done
+	@for compiler in $(COMPILERS); do \
+	  $$compiler $(C_WARNINGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all $(FLEET_FLAGS) $(FLEET_TEST) \
+	    -o $(BUILD)/c-test || exit 1; \
+	  $(BUILD)/c-test || exit 1; echo "$$compiler: tests/c/fleet.c passed under sanitizers"; \
+	done
 	@for compiler in $(COMPILERS); do for options in "-O1 -DPAYGO_CORE=8" "-Os"; do \
 	  $$compiler $(C_WARNINGS) -g $$options -fsanitize=address,undefined -fno-sanitize-recover=all $(C_INCLUDES) \
 	    $(wildcard paygo_core/csrc/*.c) tests/c/test_core.c -o $(BUILD)/c-test || exit 1; \
