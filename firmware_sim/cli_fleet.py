@@ -59,6 +59,7 @@ def _rates(texts: tuple[str, ...]) -> dict[str, float]:
     "--rate", "rates", multiple=True, metavar="FAULT=RATE", help="How often a year a fault happens; again for more."
 )
 @click.option("--workers", type=int, default=0, help="Processes; default: one a core.")
+@click.option("--cluster", metavar="tcp://HOST:PORT", help="Let the workers of this dask scheduler run it instead.")
 @click.option(
     "-o",
     "--output",
@@ -76,6 +77,7 @@ def fleet(
     sites: tuple[str, ...],
     rates: tuple[str, ...],
     workers: int,
+    cluster: str | None,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -102,7 +104,7 @@ def fleet(
         raise PaygoError(f"there cannot be {workers} workers", "name 1 or more, or leave it out")
     plan = Plan(units, days, step_s, seed, models, sites, _rates(rates))
     with _bar() as progress:
-        made = run(plan, output, workers, progress)
+        made = run(plan, output, workers, progress, cluster)
     chunks = len(plan.chunks())
     if as_json:
         emit({"directory": str(output), "units": units, "days": days, "chunks": chunks, "run_now": made})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import as_completed as as_completed_here
 from dataclasses import asdict
 from datetime import datetime, timezone
 from multiprocessing import get_context
@@ -20,6 +21,8 @@ from paygo_core import __version__
 from paygo_core.errors import PaygoError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+Chunked = tuple[dict[str, bytes], list[str]]
+"""What run_chunk returns."""
 MOST_UNITS, MOST_DAYS = 1_000_000, 36_500
 
 
@@ -44,17 +47,28 @@ def checked(plan: Plan) -> Plan:
     return plan
 
 
-def run(plan: Plan, directory: Path, workers: int = 0, progress: Callable[[int, int], None] | None = None) -> int:
+def run(
+    plan: Plan,
+    directory: Path,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    cluster: str | None = None,
+) -> int:
     """Writes what is missing of the run and returns how many chunks that were.
 
     directory: empty, new, or of the same plan. workers: processes, 0 for one a core. progress: is told how many chunks
-    of how many are done. The files' bytes depend on the plan alone. Raises PaygoError.
+    of how many are done. cluster: a dask scheduler's address, tcp://HOST:PORT, whose workers run the chunks instead;
+    the files are written here. The files' bytes depend on the plan alone. Raises PaygoError.
     """
     chunks = checked(plan).chunks()
     _claim(plan, directory)
     missing = [number for number in range(len(chunks)) if not _file(directory, "days", number).exists()]
     done = len(chunks) - len(missing)
-    for number, (tables, payers) in _results(plan, missing, workers or os.cpu_count() or 1):
+    if cluster is None:
+        results = _results(plan, missing, workers or os.cpu_count() or 1)
+    else:
+        results = _on_cluster(plan, missing, cluster)
+    for number, (tables, payers) in results:
         _write(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
         for name in (*TABLES[1:], TABLES[0]):  # the days come last: they say that all is there
             _write(_file(directory, name, number), tables[name])
@@ -65,7 +79,7 @@ def run(plan: Plan, directory: Path, workers: int = 0, progress: Callable[[int, 
     return len(missing)
 
 
-def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int, tuple[dict[str, bytes], list[str]]]]:
+def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int, Chunked]]:
     if workers == 1 or len(missing) <= 1:
         for number in missing:
             yield number, run_chunk(plan, number)
@@ -73,10 +87,26 @@ def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int
     with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
         running = {pool.submit(run_chunk, plan, number): number for number in missing}
         try:
-            for future in as_completed(running):
+            for future in as_completed_here(running):
                 yield running.pop(future), future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(plan: Plan, missing: list[int], address: str) -> Iterator[tuple[int, Chunked]]:
+    """A chunk that a lost worker had is run again by another."""
+    try:
+        from distributed import Client, as_completed
+    except ModuleNotFoundError:
+        raise PaygoError("a cluster needs dask.distributed", "pip install 'paygo-solar[cluster]'") from None
+    try:
+        client = Client(address, timeout="15s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise PaygoError(f"no scheduler answers at {address}: {error}", "start one with `dask scheduler`") from None
+    with client, client.as_current():
+        running = {client.submit(run_chunk, plan, number, pure=False): number for number in missing}
+        for future in as_completed(list(running)):
+            yield running.pop(future), future.result()
 
 
 def _about(plan: Plan) -> dict[str, Any]:

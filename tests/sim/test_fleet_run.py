@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,44 @@ run.run({SMALL!r}, Path({str(tmp_path / "killed")!r}), workers=1)
     assert running.run(SMALL, tmp_path / "killed", workers=1) == 1
     assert files(tmp_path / "killed") == files(small)
     assert running.run(SMALL, tmp_path / "killed", workers=1) == 0
+
+
+def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path) -> None:
+    """Two worker processes of a real dask scheduler; one is killed when the first chunk has come back."""
+    four = Plan(400, 20, models=("home-50", "home-50-lfp"), sites=("nairobi", "dhaka"), seed=4)
+    assert len(four.chunks()) == 4
+    running.run(four, tmp_path / "here", workers=1)
+    dask = (sys.executable, "-W", "ignore", "-m", "dask")
+    local = ("--host", "127.0.0.1", "--no-dashboard")
+    with ExitStack() as stack:
+
+        def start(*words: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen([*dask, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        scheduler = start("scheduler", "--port", "0", *local)
+        assert scheduler.stderr is not None
+        address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
+        worker = ("worker", address, "--nthreads", "1", "--no-nanny", *local, "--local-directory")
+        workers = [start(*worker, str(tmp_path / name)) for name in ("one", "two")]
+        told: list[int] = []
+
+        def progress(done: int, of: int) -> None:
+            told.append(done)
+            assert of == len(four.chunks())
+            if done == 1:
+                workers[0].kill()
+
+        running.run(four, tmp_path / "there", progress=progress, cluster=address)
+    assert told == list(range(1, len(four.chunks()) + 1))
+    assert files(tmp_path / "there") == files(tmp_path / "here")
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PaygoError, match="no scheduler answers at nowhere"):
+        running.run(SMALL, tmp_path / "run", cluster="nowhere://1")
 
 
 def test_another_run_or_strange_files_are_not_overwritten(small: Path, tmp_path: Path) -> None:
