@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "conformance.md"
 DATA = ROOT / "docs" / "matrix.json"
 UNITS = {
     "pc": "our firmware on a PC",
-    "avr": "on an ATmega1284P (simavr)",
+    "avr": "on an ATmega328P (simavr)",
     "cortex-m3": "on a Cortex-M3 (QEMU)",
     "vedirect": "a VE.Direct charger, PAYG by the bridge",
     "epever": "an EPEVER charger, PAYG by the bridge",
