@@ -58,9 +58,15 @@ def _mean_with(most: int, chance: float) -> float:
 
 
 def ratio(one: Rate, other: Rate) -> tuple[float, float, float] | None:
-    """How many times as often one fails as the other, with 95 % limits; None where either has no failure."""
-    if not one.failed or not other.failed:
+    """How many times as often one fails as the other, with 95 % limits; None where the first has no failure.
+
+    Where the second has none it is infinite, with the exact lower limit: all failures in one of two groups.
+    """
+    if not one.failed or not other.unit_years:
         return None
+    if not other.failed:
+        share = TAIL ** (1 / one.failed)
+        return math.inf, share / (1 - share) * other.unit_years / one.unit_years, math.inf
     times = one.per_100 / other.per_100
     width = math.exp(Z * math.sqrt(1 / one.failed + 1 / other.failed))
     return times, times / width, times * width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -85,6 +86,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
 
 
+def rough(number: float) -> str:
+    """Two digits, or the whole number where it has more."""
+    return f"{number:.2g}" if number < 100 else f"{number:,.0f}"
+
+
 def count(number: int, singular: str, plural: str) -> str:
     """A number and what it counts."""
     return f"{number:,} {singular if number == 1 else plural}"
@@ -104,11 +110,13 @@ def _power(summary: Summary) -> str:
         return f"No unit was used on more than {PILOT_DAYS} days yet."
     failed = sum(unit.failed_day is not None for unit in units)
     use = summary.pilot
+    code, most = max(summary.pilot_alerts.items(), key=lambda item: item[1], default=("", 0))
+    mostly = f", most often {code} ({most:,})" if most else ""
     return (
         f"{count(len(units), 'home', 'homes')} with over two weeks of use had {use.load_wh:.0f} Wh a day each, of "
         f"{use.panel_wh:.0f} Wh that came from the panel, and {percent(use.served)} of what they wanted in paid time. "
         f"{count(failed, 'control unit', 'control units')} failed and "
-        f"{count(sum(summary.pilot_alerts.values()), 'alert was', 'alerts were')} raised among them."
+        f"{count(sum(summary.pilot_alerts.values()), 'alert was', 'alerts were')} raised among them{mostly}."
     )
 
 
@@ -133,18 +141,18 @@ def _boards(summary: Summary) -> str:
         main = max(failures.causes[board].items(), key=lambda item: item[1].failed, default=None)
         why = f", most often of: {main[0]} ({main[1].failed})" if main and main[1].failed else ""
         words.append(
-            f"{rate.failed:,} of {failures.units[board]:,} {board} boards failed, {rate.per_100:.2g} in 100 unit-years "
-            f"(95 %: {rate.low:.2g} to {rate.high:.2g}){why}."
+            f"{rate.failed:,} of {failures.units[board]:,} {board} boards failed, {rough(rate.per_100)} in 100 "
+            f"unit-years (95 %: {rough(rate.low)} to {rough(rate.high)}){why}."
         )
     boards = sorted(failures.rates.items(), key=lambda item: -item[1].per_100)
     if len(boards) > 1:
         times = ratio(boards[0][1], boards[-1][1])
         if times is not None:
             sure = "which chance does not explain" if times[1] > 1 else "which may be chance"
-            words.append(
-                f"{boards[0][0].capitalize()} boards fail {times[0]:.1f} times as often as {boards[-1][0]} ones "
-                f"(95 %: {times[1]:.1f} to {times[2]:.1f}), {sure}."
-            )
+            known = f"{times[0]:.1f} times as often as" if math.isfinite(times[0]) else "more often than"
+            limits = f"{times[1]:.1f} to {times[2]:.1f}" if math.isfinite(times[0]) else f"{times[1]:.1f} times or more"
+            who, whom = boards[0][0].capitalize(), boards[-1][0]
+            words.append(f"{who} boards fail {known} {whom} ones (95 %: {limits}), {sure}.")
     return " ".join(words)
 
 
@@ -320,7 +328,7 @@ def _charge(fleet: Fleet, summary: Summary) -> Section:
         cols=2,
         subplot_titles=["lowest of the day", "highest of the day"],
         shared_yaxes=True,
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.08,
     )
     levels = [f"{10 * level}-{10 * level + 10} %" for level in range(CHARGE_BINS)]
     for column, shares in ((1, summary.periods.lowest), (2, summary.periods.highest)):

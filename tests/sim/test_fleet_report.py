@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from scipy.stats import chi2
+from scipy.stats import beta, chi2
 
 from firmware_sim.cli import sim
 from firmware_sim.report.estimates import Rate, failed_by, rate, ratio
@@ -298,6 +298,8 @@ def test_the_page_answers_first_and_loads_nothing(run: Path, told: dict[str, Any
         "50 homes with over two weeks of use had 69 Wh a day each, of 100 Wh that came from the panel",
         "3 of 30 legacy boards failed",
         "most often of: 24 V panel (2)",
+        "92 in 100 unit-years (95 %: 19 to 268)",
+        "10 alerts were raised among them, most often BATTERY_OVERVOLTAGE (8).",
         "Legacy boards fail 3.1 times as often as protected ones (95 %: 0.3 to 29.9), which may be chance.",
         "11 raised, 9 cleared, 2 open at the end; the clamps took 1.5 kJ.",
         "Units were active 63 % of the time: 50 % paid, 6.2 % bonus, 6.2 % given by hand, 0.5 % unlocked.",
@@ -384,12 +386,19 @@ def test_limits_of_a_rate_are_exact(failed: int) -> None:
     assert found.low == pytest.approx(chi2.ppf(0.025, 2 * failed) if failed else 0, rel=1e-6)
 
 
-def test_boards_are_compared_only_where_both_have_failed() -> None:
+def test_boards_are_compared_where_one_has_failed() -> None:
     times = ratio(rate(40, 100), rate(10, 100))
     assert times is not None
     assert times[0] == pytest.approx(4)
     assert times[1] > 1.9
-    assert ratio(rate(40, 100), rate(0, 100)) is None
+    assert ratio(rate(0, 100), rate(0, 100)) is None
+    alone = ratio(rate(18, 300), rate(0, 300))
+    assert alone is not None
+    assert alone[0] == math.inf
+    assert alone[1] == pytest.approx(beta.ppf(0.025, 18, 1) / (1 - beta.ppf(0.025, 18, 1)))
+    alone = ratio(rate(2, 300), rate(0, 300))
+    assert alone is not None
+    assert alone[1] < 1
     assert rate(0, 0) == Rate(0, 0, 0, 0, 0)
 
 
