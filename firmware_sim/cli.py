@@ -10,6 +10,7 @@ import click
 
 from firmware_sim.cli_fleet import fleet
 from firmware_sim.cli_report import report
+from firmware_sim.cli_scenario import run
 from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -136,3 +137,4 @@ def serve(
 
 sim.add_command(fleet)
 sim.add_command(report)
+sim.add_command(run)

@@ -188,7 +188,9 @@ class Chunk:
         while changed >> code and code < len(CODES):
             if changed >> code & 1:
                 if alerts >> code & 1:
-                    value, threshold = self._value(code, battery_mv, peak_mv, panel_mv, load_ma, battery_dc)
+                    value, threshold = measured(
+                        self._fleet.limits, code, battery_mv, peak_mv, panel_mv, load_ma, battery_dc
+                    )
                     self._open[place, code] = (at_s, value, threshold, 0.0)
                 elif (place, code) in self._open:
                     raised_s, value, threshold, _ = self._open.pop((place, code))
@@ -202,23 +204,6 @@ class Chunk:
                 deed = faults.Deed(at_s + REPLACED_AFTER_S, "board-new", 0.0)
                 self._deeds[place] = sorted([*self._deeds[place], deed], key=lambda each: -each.at_s)
                 self._active[place].pop("stuck-on", None)
-
-    def _value(
-        self, code: int, battery_mv: int, peak_mv: int, panel_mv: int, load_ma: int, battery_dc: int
-    ) -> tuple[int, int]:
-        """What was measured as the alert rose, and the threshold."""
-        battery, board = self._fleet.limits
-        return {
-            0: (battery_mv, battery.overvoltage.trip),
-            1: (battery_mv, battery.undervoltage.trip),
-            4: (panel_mv, board.panel.trip),
-            5: (peak_mv, board.output.trip),
-            6: (peak_mv, board.lost_mv),
-            7: (load_ma, board.current.trip),
-            8: (load_ma, board.shorted.trip),
-            9: (battery_dc, battery.hot_dc),
-            10: (battery_dc, battery.charge_min_dc),
-        }.get(code, (battery_mv, 0))
 
     def _alert(
         self, place: int, code: int, raised_s: int, cleared_s: int | None, value: int, threshold: int, clamp_j: float
@@ -236,7 +221,8 @@ class Chunk:
             if seconds:
                 for source, used in self._customers[place].use(seconds).items():
                     sources[f"{source}_h"][place] = used / 3600
-        self._age(sums)
+        self._health = aged(self._kit, self._health, sums)
+        self._fleet.put("per_capacity", 1 / (self._kit.battery.capacity_ah * 3600 * self._health))
         self._tables["days"].add(
             unit=self._units.astype(np.int32),
             day=np.full(len(self._units), day, np.int32),
@@ -251,20 +237,39 @@ class Chunk:
             battery_max_c=sums["most_battery_c"], health=self._health.astype(np.float32),
         )  # fmt: skip
 
-    def _age(self, sums: dict[str, npt.NDArray[Any]]) -> None:
-        """Throughput over what the cycles of this depth allow, and a calendar whose life halves every 10 degrees."""
-        battery = self._kit.battery
-        capacity_as = battery.capacity_ah * 3600
-        lithium = battery.chemistry == "lfp"
-        depth = np.clip((sums["most_charge"] - sums["least_charge"]) / FULL, 0.02, 1.0)
-        cycles = battery.cycles * depth ** (-1.0 if lithium else -1.65)
-        years = (20.0 if lithium else 8.0) * 2 ** ((20 - sums["most_battery_c"]) / 10)
-        self._health -= 0.2 * (sums["battery_out_as"] / (cycles * capacity_as) + 1 / (365 * years))
-        np.clip(self._health, 0.2, 1.0, out=self._health)
-        self._fleet.put("per_capacity", 1 / (capacity_as * self._health))
-
 
 def run_chunk(plan: Plan, number: int) -> tuple[dict[str, bytes], list[str]]:
     """The tables of a chunk as Parquet, and how each of its units' customers pays."""
     chunk = Chunk(plan, plan.chunks()[number])
     return chunk.run(), chunk.payers
+
+
+def measured(
+    limits: tuple[Any, Any], code: int, battery_mv: int, peak_mv: int, panel_mv: int, load_ma: int, battery_dc: int
+) -> tuple[int, int]:
+    """What was measured as an alert rose, and its threshold: mV, mA or 0.1 °C. limits: of the fleet."""
+    battery, board = limits
+    return {
+        0: (battery_mv, battery.overvoltage.trip),
+        1: (battery_mv, battery.undervoltage.trip),
+        4: (panel_mv, board.panel.trip),
+        5: (peak_mv, board.output.trip),
+        6: (peak_mv, board.lost_mv),
+        7: (load_ma, board.current.trip),
+        8: (load_ma, board.shorted.trip),
+        9: (battery_dc, battery.hot_dc),
+        10: (battery_dc, battery.charge_min_dc),
+    }.get(code, (battery_mv, 0))
+
+
+def aged(kit: Kit, health: npt.NDArray[np.float64], sums: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """The health of each battery after a day: throughput over what the cycles of this depth allow, and a calendar whose
+    life halves every 10 degrees."""
+    battery = kit.battery
+    lithium = battery.chemistry == "lfp"
+    depth = np.clip((sums["most_charge"] - sums["least_charge"]) / FULL, 0.02, 1.0)
+    cycles = battery.cycles * depth ** (-1.0 if lithium else -1.65)
+    years = (20.0 if lithium else 8.0) * 2 ** ((20 - sums["most_battery_c"]) / 10)
+    lost = 0.2 * (sums["battery_out_as"] / (cycles * battery.capacity_ah * 3600) + 1 / (365 * years))
+    left: npt.NDArray[np.float64] = np.clip(health - lost, 0.2, 1.0)
+    return left

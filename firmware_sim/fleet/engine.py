@@ -26,7 +26,7 @@ PATHS = ("scalar", "plain", "avx2", "avx512")
 DEEDS = {name.removeprefix("FLEET_").lower().replace("_", "-"): getattr(lib, name) for name in (
     "FLEET_ADD_CREDIT", "FLEET_SET_CREDIT", "FLEET_BATTERY_GONE", "FLEET_STUCK_ON", "FLEET_PANELS", "FLEET_SHORT",
     "FLEET_CONTACT", "FLEET_SURGE", "FLEET_OFFSET", "FLEET_FROZEN", "FLEET_IMBALANCE", "FLEET_SOILING",
-    "FLEET_BATTERY_NEW", "FLEET_BOARD_NEW",
+    "FLEET_BATTERY_NEW", "FLEET_BOARD_NEW", "FLEET_RESTART",
 )}  # fmt: skip
 
 SKY = np.dtype([("irradiance", "f4"), ("log_irradiance", "f4"), ("ambient", "f4")])

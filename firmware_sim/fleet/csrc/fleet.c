@@ -4,6 +4,17 @@
 #include <stddef.h>
 #include <string.h>
 
+#define FLEET_KEEP(name) block->law.name[i] = law.name;
+
+/* A unit that was just switched on; a restart ends no alert. */
+static void restart(fleet_block *block, int32_t i, const fleet_kit *kit)
+{
+    paygo_law law;
+    memset(&law, 0, sizeof law);
+    paygo_law_begin(&law, &kit->battery, &kit->board, (uint16_t)block->law.alerts[i]);
+    PAYGO_LAW_FIELDS(FLEET_KEEP, FLEET_KEEP, FLEET_KEEP)
+}
+
 static fleet_run *const paths[] = {
     fleet_run_scalar,
     fleet_run_plain,
@@ -113,6 +124,9 @@ void fleet_do(fleet_block *block, const fleet_kit *kit, const fleet_event *event
         block->stuck_on[i] = 0;
         block->offset_mv[i] = 0;
         block->frozen_mv[i] = 0;
+        break;
+    case FLEET_RESTART:
+        restart(block, i, kit);
         break;
     }
 }

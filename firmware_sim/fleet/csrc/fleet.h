@@ -22,7 +22,8 @@ typedef enum {
     FLEET_IMBALANCE,     /* V by which one cell is ahead */
     FLEET_SOILING,       /* share of the light that reaches the cells */
     FLEET_BATTERY_NEW,   /* charge of a battery that was put in, 0 ... 1 */
-    FLEET_BOARD_NEW      /* another unit in place of a broken one */
+    FLEET_BOARD_NEW,     /* another unit in place of a broken one */
+    FLEET_RESTART        /* it is switched off and on again */
 } fleet_deed;
 
 typedef struct {

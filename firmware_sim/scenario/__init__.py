@@ -1,0 +1,1 @@
+"""Scenarios: units, weather, events and expectations from one TOML file, played and checked."""

@@ -1,0 +1,103 @@
+"""A unit's brain and who types into it: tokens issued, lost, held back, typed again or wrongly, and the credit."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from firmware_sim.fleet.chances import Chances
+from firmware_sim.fleet.engine import ALWAYS, DAY_S
+from firmware_sim.fleet.payments import VERDICTS, Entry, Grant
+from firmware_sim.scenario.reading import Event
+from paygo_core import DeviceConfig, PaygoError, PaygUnit, TokenType, generate_token
+from paygo_core.decoding import Reason
+
+PURPOSE = 3
+CLOCK_STORED_S = 300
+"""How often the firmware stores its clock, ahead, so that a restart costs up to so much and gains nothing."""
+TYPES = {
+    "add": TokenType.ADD_TIME, "set": TokenType.SET_TIME, "lock": TokenType.SET_TIME,
+    "unlock": TokenType.DISABLE_PAYG, "sync": TokenType.COUNTER_SYNC,
+}  # fmt: skip
+
+
+class Holder:
+    """One unit's tokens. seed, unit: its key follows from them."""
+
+    def __init__(self, seed: int, unit: int) -> None:
+        draw = Chances(seed, unit, PURPOSE)
+        self._config = DeviceConfig(secret_key=draw.bytes(16), starting_code=1 + int(draw.next() * 999_999_998))
+        self._brain = PaygUnit(self._config)
+        self._ahead_s = 0
+        self._count = 1
+        self._slips: dict[str, tuple[str, Event, int]] = {}
+        self._last = ""
+        self._typed_count = 0
+        self._grants: deque[Grant] = deque()
+
+    def act(self, event: Event, at_s: int) -> Entry | None:
+        """Issues or types what the event says; None where nothing is typed. Raises PaygoError."""
+        if event.what == "again":
+            if not self._last:
+                raise PaygoError("a token is to be typed again before one was typed", "let an earlier event type one")
+            return self._type(self._last, "replay", event, at_s)
+        if event.what == "slip":
+            token, issued, count = self._slips[event.slip]
+            kind = "out-of-order" if count < self._typed_count else issued.what
+            return self._type(token, kind, issued, at_s, count)
+        if event.what == "mistyped":
+            token = generate_token(self._config, self._count, 1).digits
+            return self._type(token[:4] + str((int(token[4]) + 1) % 10) + token[5:], "mistyped", event, at_s)
+        for _ in range(event.skip):
+            self._issue(event)
+        token = self._issue(event)
+        if event.issued:
+            self._slips[event.slip] = (token, event, self._count)
+            return None
+        return self._type(token, event.what, event, at_s, self._count)
+
+    def restart(self, at_s: int) -> None:
+        """The unit wakes up from what it stored, its clock at the end of the interval."""
+        self._brain.tick(at_s + self._ahead_s)
+        ahead_s = -self._brain.clock % CLOCK_STORED_S
+        self._brain = PaygUnit.from_bytes(self._config, self._brain.to_bytes(ahead_s))
+        self._ahead_s += ahead_s
+
+    def credit_s(self, at_s: int) -> int:
+        """As the engine takes it."""
+        self._brain.tick(at_s + self._ahead_s)
+        left = self._brain.seconds_left
+        return ALWAYS if left is None else min(left, ALWAYS - 1)
+
+    def use(self, seconds: float) -> dict[str, float]:
+        """Takes active seconds off what was granted, oldest first, and says where they came from."""
+        used: dict[str, float] = {}
+        while seconds > 0 and self._grants:
+            grant = self._grants[0]
+            taken = min(seconds, grant.seconds)
+            used[grant.source] = used.get(grant.source, 0.0) + taken
+            grant.seconds -= taken
+            seconds -= taken
+            if grant.seconds <= 0:
+                self._grants.popleft()
+        if seconds > 0 and self._brain.unlocked:
+            used["enable"] = used.get("enable", 0.0) + seconds
+        return used
+
+    def _issue(self, event: Event) -> str:
+        value = event.days if event.what in ("add", "set") else 0 if event.what == "lock" else None
+        token = generate_token(self._config, self._count, value, TYPES[event.what])
+        self._count = token.count
+        return token.digits
+
+    def _type(self, token: str, kind: str, event: Event, at_s: int, count: int = 0) -> Entry:
+        answer = self._brain.enter(token, at_s + self._ahead_s)
+        verdict = "waiting" if answer.reason is Reason.WAITING else VERDICTS.get(answer.token_type, "accepted")
+        if verdict == "accepted":
+            self._typed_count = max(self._typed_count, count)
+            if answer.token_type is TokenType.SET_TIME:
+                self._grants.clear()
+            if event.days:
+                self._grants.append(Grant(event.reason, float(event.days * DAY_S)))
+        if kind != "mistyped":
+            self._last = token
+        return Entry(at_s, kind, event.reason, float(event.days), verdict)
