@@ -189,6 +189,7 @@ class _Player:
             Customer(scenario.seed, unit) if units.group.drawn_payments else Holder(scenario.seed, unit)
             for unit, units in enumerate(self._of)
         ]
+        self._settled: list[tuple[float, dict[str, float]]] = [(0.0, {}) for _ in self._of]
         self._active: list[dict[str, float]] = [{} for _ in self._of]
         self._open: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._events: Iterator[tuple[int, list[Event]]]
@@ -314,6 +315,7 @@ class _Player:
     def _enter(self, unit: int, event: Event) -> None:
         person = self._people[unit]
         assert not isinstance(person, Customer), "the reader lets no token through for them"
+        self._settle(unit)  # a set-time token voids what was granted before, not what was used of it
         try:
             entry = person.act(event, event.at_s)
         except PaygoError as error:
@@ -325,6 +327,16 @@ class _Player:
         self.outcome.tokens.append((unit, entry))
         self._say_entry(unit, entry)
         self._credit(unit, person.credit_s(event.at_s))
+
+    def _settle(self, unit: int) -> dict[str, float]:
+        """Where the active time of this day came from so far, in s."""
+        active_s = self._value(unit, "active_s")
+        before_s, sources = self._settled[unit]
+        if active_s > before_s:
+            for source, used in self._people[unit].use(active_s - before_s).items():
+                sources[source] = sources.get(source, 0.0) + used
+            self._settled[unit] = (active_s, sources)
+        return sources
 
     def _say_entry(self, unit: int, entry: Entry) -> None:
         days = f" {entry.days:g} days" if entry.days else ""
@@ -420,12 +432,9 @@ class _Player:
         """The day's row of each unit."""
         rows: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
         for units in self._groups:
+            numbers = range(units.group.first, units.group.first + units.group.count)
+            sources = [self._settle(unit) for unit in numbers]
             sums = units.fleet.take()
-            sources = {name: np.zeros(units.group.count) for name in ("payment", "bonus", "manual", "test", "enable")}
-            for place, seconds in enumerate(sums["active_s"].tolist()):
-                if seconds:
-                    for source, used in self._people[units.group.first + place].use(seconds).items():
-                        sources[source][place] += used / 3600
             units.health = aged(units.group.kit, units.health, sums)
             units.fleet.put("per_capacity", 1 / (units.group.kit.battery.capacity_ah * 3600 * units.health))
             for name in ("panel", "load", "unserved"):
@@ -433,7 +442,7 @@ class _Player:
             for name in ("light", "on", "low"):
                 rows[f"{name}_h"].append(sums[f"{name}_s"] / 3600)
             for name in ("payment", "bonus", "manual", "enable"):
-                rows[f"{name}_h"].append(sources[name])
+                rows[f"{name}_h"].append(np.array([each.get(name, 0.0) / 3600 for each in sources]))
             rows["charge_min"].append(sums["least_charge"] / FULL)
             rows["charge_max"].append(sums["most_charge"] / FULL)
             rows["charge_end"].append(units.fleet.get("charge") / FULL)
@@ -444,6 +453,7 @@ class _Player:
         for name, parts in rows.items():
             self._columns[name].append(np.concatenate(parts).astype(np.float32))
         self._before.clear()
+        self._settled = [(0.0, {}) for _ in self._of]
 
 
 def _duration(seconds: int) -> str:
