@@ -38,6 +38,7 @@ def test_the_wheel_is_for_every_python_and_has_what_it_needs(tmp_path: Path) -> 
         "paygo_core/csrc/unit.h",
         "firmware_sim/csrc/firmware.h",
         "firmware_sim/mcu/simavr_host.c",
+        "firmware_sim/scenario/shipped/sunny-week.toml",
         "firmware_sim/ports/hal.h",
         "firmware_sim/ports/main.c",
         "firmware_sim/ports/atmega328p/hal.c",

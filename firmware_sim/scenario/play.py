@@ -213,7 +213,7 @@ class _Player:
         small = [units for units in named if len(units) <= MOST_TRACED]
         firsts = [units.group.first for units in self._groups]
         order = dict.fromkeys((*chain.from_iterable(small), *firsts, *range(scenario.units)))
-        return sorted(list(order)[:MOST_TRACED])
+        return list(order)[:MOST_TRACED]
 
     def run(self) -> Outcome:
         outcome = self.outcome

@@ -24,6 +24,8 @@ from paygo_core.toml import loads
 MOST_BYTES = 1 << 20
 MOST_UNITS, MOST_GROUPS, MOST_EVENTS, MOST_EXPECTATIONS = 10_000, 32, 10_000, 1000
 MOST_UNIT_DAYS = 200_000
+MOST_ACTS = 200_000
+"""Things that are done to one unit, or asked of one."""
 MOST_STEPS = 20_000_000
 """Of all groups together."""
 LARGEST_SEED = 2**63 - 1
@@ -216,6 +218,7 @@ class _Reader:
             raise top.wrong("days", f"{what} are too much", f"units times days are up to {MOST_UNIT_DAYS}")
         if len(self._groups) * self._end_s // step_s > MOST_STEPS:
             raise top.wrong("step", "these are too many steps", "take a longer step, or fewer days")
+        self._acts = 0
         self._slips: dict[tuple[int, str], int] = {}
         events = [event for table in self._tables(top, "events", MOST_EVENTS) for event in self._events(table)]
         if len(events) > MOST_EVENTS:
@@ -334,6 +337,12 @@ class _Reader:
         names = ", ".join(group.name for group in self._groups)
         raise table.wrong("unit", f"no unit is called {shown}", f"there are {names}; one of several is {names[:8]}-0")
 
+    def _count_acts(self, table: Table, count: int) -> None:
+        self._acts += count
+        if self._acts > MOST_ACTS:
+            cause = f"with this more than {MOST_ACTS} things are done to units or asked of them"
+            raise table.wrong("", cause, "name fewer units, or take fewer events and repetitions")
+
     def _events(self, table: Table) -> list[Event]:
         kind = table.one_of("the event", "token", "issue", "fault", "deed", "restart", "weather")
         at_s = table.moment("at", self._end_s - 1)
@@ -357,6 +366,7 @@ class _Reader:
 
     def _happen(self, table: Table, kind: str, at_s: int) -> list[Event]:
         _, units = self._units(table)
+        self._count_acts(table, len(units))
         if kind in ("token", "issue"):
             return self._tokens(table, kind, at_s, units)
         if kind == "restart":
@@ -397,6 +407,8 @@ class _Reader:
         slip = table.text("slip", most=32) if issued or what == "slip" else ""
         reason = table.choice("reason", REASONS, "payment") if days else ""
         skip = table.whole("skip", 0, 200, 0) if what in TOKENS[:5] else 0
+        times = 1 if issued else table.whole("times", 1, 100, 1)
+        self._count_acts(table, len(units) * (skip + times - 1))
         for unit in units:
             if issued:
                 self._slips[unit, slip] = at_s
@@ -405,7 +417,6 @@ class _Reader:
                 raise table.wrong("slip", f"{self._labels[unit]} has no slip {slip!r}", hint)
         events = [Event(at_s, units, what, days=days, reason=reason, skip=skip, slip=slip, issued=issued)]
         if not issued:
-            times = table.whole("times", 1, 100, 1)
             every_s = table.seconds("every_min", 60, 1440, 1)
             again = what if what == "mistyped" else "again"
             for turn in range(1, times):
@@ -417,6 +428,7 @@ class _Reader:
     def _expectation(self, table: Table) -> Expectation:
         kind = table.one_of("the expectation", "alert", "output", "measure", "broken", "verdict")
         subject, units = self._units(table)
+        self._count_acts(table, len(units))
         makers: dict[str, Callable[[Table, str, tuple[int, ...]], Expectation]] = {
             "alert": self._alert, "output": self._output, "measure": self._measure, "broken": self._broken,
             "verdict": self._verdict,

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from firmware_sim.cli import sim
 from firmware_sim.fleet.engine import DAY_S, DEEDS, EVENT, Fleet, sky
+from firmware_sim.plant.catalogue import KITS
 from firmware_sim.plant.loads import Homes
 from firmware_sim.scenario.expectations import check
 from firmware_sim.scenario.holder import Holder
@@ -191,6 +192,15 @@ def test_active_time_counts_for_what_it_was_given_for_also_on_the_day_of_a_set_t
     assert days["manual_h"][:, 0].tolist() == pytest.approx([0, 14], abs=0.05)
 
 
+def test_a_restart_begins_the_charge_anew_and_keeps_alerts_and_neighbours() -> None:
+    fleet = Fleet(KITS["home-50"], 2, threads=1)
+    fleet.put("law.stage", 2)
+    fleet.put("law.alerts", 1 << 6)
+    fleet.do(1, "restart", 1)
+    assert fleet.get("law.stage").tolist() == [2, 0]
+    assert fleet.get("law.alerts").tolist() == [64, 64]
+
+
 def test_weather_events_take_light_and_change_the_air() -> None:
     event = '[[events]]\nat = "day 1 00:00"\nweather = { light = 0.1, ambient = 3 }\nfor_h = 24\n'
     outcome = made(event)
@@ -269,6 +279,11 @@ def test_a_wrong_file_is_told_by_its_line(text: str, cause: str, hint: str) -> N
 
 WRONG_PARTS = [
     ('board = "legacy"\nbattery = "lfp 20 Ah"', "line 8: a legacy board cannot charge", "protected"),
+    (
+        'count = 9999\n[[events]]\nat = "day 0 08:00"\ntoken = "add"\ndays = 1\ntimes = 99',
+        "line 9: with this more than 200000",
+        "fewer",
+    ),
     ("charge = 1.5", "line 8: charge is 1.5", "0 to 1"),
     ("count = 200000", "line 8: count", "10000"),
     ("count = 9999\n[[units]]\nname='b'\ncount = 9999", "line 11: these are 19998 units", "10000"),
