@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,9 @@ def run(
         else:
             click.echo(_line(happening, chosen.labels))
 
-    outcome = play(chosen, None if quiet else tell, Pace(speed) if speed is not None else None)
+    outcome = play(
+        chosen, None if quiet else tell, Pace(speed, time.monotonic, time.sleep) if speed is not None else None
+    )
     checks = check(outcome)
     _leave(outcome, checks, output, page)
     return _judge(chosen.title, checks, as_json)

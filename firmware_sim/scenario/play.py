@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -102,8 +101,8 @@ class Pace:
     def __init__(
         self,
         speed: float,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        wait: Callable[[float], None],
     ) -> None:
         self._speed, self._clock, self._wait = speed, clock, wait
         self._start = clock()
