@@ -70,6 +70,51 @@ def test_the_legacy_board_breaks_of_a_load_dump_and_the_protected_one_of_none() 
     ]
 
 
+NOT_SO = [
+    'unit = "protected"\nalert = "BATTERY_DISCONNECTED"\nraised = ["day 1 12:02", "day 1 13:00"]',
+    'unit = "protected"\nalert = "BATTERY_DISCONNECTED"\ncleared = ["day 1 12:02", "day 1 13:00"]',
+    'unit = "protected"\nalert = "BATTERY_DISCONNECTED"\ncleared = false',
+    'unit = "legacy"\nalert = "BATTERY_UNDERVOLTAGE"\ncleared = true',
+    'alert = "BATTERY_DISCONNECTED"\ncount = 1',
+    'alert = "BATTERY_DISCONNECTED"\nmost = 1',
+    'alert = "SHORT_CIRCUIT"',
+    'output = "on"\nat = "day 1 13:00"',
+    'output = "off"\nat = "day 1 11:00"',
+    'output = "on"\nat = "day 2 20:00"',
+    'measure = "charge"\nmost = 0.5',
+    'measure = "charge"\nleast = 0.9',
+    'measure = "battery_v"\nat = "day 1 13:00"\nleast = 1',
+    'measure = "credit_d"\nmost = 1000',
+    'measure = "load_wh"\ndays = [0, 0]\nmost = 10',
+    'measure = "load_wh"\nleast = 400',
+    'measure = "load_wh"\nacross = "sum"\nmost = 200',
+    'measure = "load_wh"\nacross = "mean"\nleast = 400',
+    'measure = "battery_max_mv"\ndays = [1, 1]\nmost = 18000',
+    'measure = "battery_min_mv"\ndays = [1, 1]\nleast = 1',
+    "broken = false",
+    "broken = true",
+    'unit = "legacy"\nbroken = true\npart = "input"',
+    'unit = "legacy"\nbroken = true\nwithin = ["day 1 13:00", "day 2 12:00"]',
+    'verdict = "accepted"\ncount = 1',
+    'verdict = "accepted"\ntoken = "add"',
+    'verdict = "accepted"\nwithin = ["day 1 00:00", "day 2 00:00"]',
+    'verdict = "invalid"',
+]
+
+
+def test_an_expectation_of_what_is_not_so_is_not_kept() -> None:
+    text = shipped()["load-dump"].partition("[[expect]]")[0]
+    text += "".join(f"[[expect]]\n{expected}\n" for expected in NOT_SO)
+    checks = check(play(read(text, "mine.toml", Path())))
+    assert [each.words for each in checks if each.kept] == []
+
+
+def test_what_starts_an_appliance_can_be_a_short_circuit() -> None:
+    pumps = 'appliances = ["water pump", "water pump", "water pump", "water pump"]\n'
+    outcome = made(pumps + '[[events]]\nat = "day 0 06:00"\ntoken = "unlock"\n')
+    assert "SHORT_CIRCUIT" in {each.code for each in outcome.alerts}
+
+
 def test_a_scenario_raises_the_alerts_that_a_fleet_day_does() -> None:
     scenario = open_scenario("load-dump")
     outcome = play(replace(scenario, events=tuple(each for each in scenario.events if each.what == "deed")))
@@ -171,7 +216,8 @@ def test_lock_takes_credit_and_unlock_gives_it_for_ever() -> None:
 def test_a_restart_costs_up_to_five_minutes_of_credit_and_ends_no_alert() -> None:
     add = '[[events]]\nat = "day 0 08:00"\ntoken = "add"\ndays = 1\n'
     restart = '[[events]]\nat = "day 0 10:01"\nrestart = true\n'
-    bounds = '[[expect]]\nmeasure = "credit_d"\nat = "day 0 10:02"\nleast = 0\n'
+    add += '[[events]]\nat = "day 0 11:00"\ntoken = "again"\n'
+    bounds = '[[expect]]\nmeasure = "credit_d"\nat = "day 0 11:01"\nleast = 0\n'
     without, with_ = (made(add + extra + bounds) for extra in ("", restart))
     ((key, then),) = without.moments.items()
     cost_s = (then["credit_d"] - with_.moments[key]["credit_d"]) * DAY_S
@@ -361,6 +407,10 @@ def test_the_command_prints_what_happened_and_leaves_tables_and_a_page(tmp_path:
     assert "Unit protected" in page.read_text("utf-8")
     assert 'src="http' not in page.read_text("utf-8")
     days = pyarrow.parquet.read_table(directory / "days-00000.parquet").to_pylist()
+    played = play(open_scenario("load-dump")).days
+    for row in days:
+        assert row["load_wh"] == played["load_wh"][row["day"], row["unit"]]
+        assert row["battery_max_mv"] == int(played["battery_max_mv"][row["day"], row["unit"]])
     assert [(row["unit"], row["day"]) for row in days] == [(unit, day) for unit in (0, 1) for day in range(3)]
     reported = CliRunner().invoke(sim, ["report", str(directory), "--json"], standalone_mode=False)
     assert reported.exception is None
