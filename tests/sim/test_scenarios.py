@@ -62,6 +62,14 @@ def test_without_its_tokens_the_campaign_fails() -> None:
     assert sum(kept(outcome)) < len(outcome.scenario.expectations) / 2
 
 
+def test_the_example_of_the_docs_is_a_scenario_that_keeps_what_it_expects() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    outcome = play(read(text, "scenarios.md", Path()))
+    assert [(each.words, each.seen) for each in check(outcome) if not each.kept] == []
+    assert {each.kind for each in outcome.scenario.expectations} == {"alert", "output", "measure", "broken", "verdict"}
+
+
 def test_the_legacy_board_breaks_of_a_load_dump_and_the_protected_one_of_none() -> None:
     outcome = play(open_scenario("load-dump"))
     labels = outcome.scenario.labels
