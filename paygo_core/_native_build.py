@@ -10,10 +10,12 @@ PC_SOURCES = [str(CSRC / "reference.c"), *(str(path) for path in sorted((CSRC / 
 
 # What firmware_sim's extension repeats, since it embeds the brain.
 CODEC_CDEF = """
-typedef enum { PAYGO_STANDARD = 9, PAYGO_EXTENDED = 12, ... } paygo_form;
-typedef enum { PAYGO_ADD_TIME, PAYGO_SET_TIME, PAYGO_DISABLE_PAYG, PAYGO_COUNTER_SYNC, PAYGO_INVALID,
-               PAYGO_ALREADY_USED, ... } paygo_token_type;
-typedef enum { PAYGO_REASON_ACCEPTED, ... } paygo_reason;
+typedef uint8_t paygo_form;
+enum { PAYGO_STANDARD = 9, PAYGO_EXTENDED = 12, ... };
+typedef uint8_t paygo_token_type;
+enum { PAYGO_ADD_TIME, PAYGO_SET_TIME, PAYGO_DISABLE_PAYG, PAYGO_COUNTER_SYNC, PAYGO_INVALID, PAYGO_ALREADY_USED, ... };
+typedef uint8_t paygo_reason;
+enum { PAYGO_REASON_ACCEPTED, ... };
 typedef struct {
     uint8_t secret_key[16];
     uint32_t starting_code;
@@ -55,8 +57,8 @@ paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const ch
 typedef struct {
     paygo_token_type type;
     paygo_reason reason;
-    uint32_t value;
     uint16_t count;
+    uint32_t value;
     paygo_window window;
 } paygo_verdict;
 paygo_window paygo_window_at(uint16_t count);

@@ -22,17 +22,17 @@ static uint32_t swap32(uint32_t x)
 }
 #endif
 
-/* T2: 30 bits brought below 10^9. */
+/* T2: 30 bits brought below 10^9, by 73 741 825, which is what 2^30 has above 999 999 999. */
 static uint32_t to_code(uint32_t x)
 {
     if (x > UINT32_C(999999999)) {
-        x -= UINT32_C(73741825);
+        x = (x + UINT32_C(999999999)) & UINT32_C(0x3fffffff);
     }
     return x;
 }
 
 /* T3: the message is the code as four big-endian bytes, written twice. */
-static uint32_t next_standard(const paygo_key *key, uint32_t code)
+uint32_t paygo_chain_next_standard(const paygo_key *key, uint32_t code)
 {
     return to_code(paygo_siphash24_folded(key, swap32(code)));
 }
@@ -75,7 +75,7 @@ paygo_code paygo_chain_next(const paygo_key *key, paygo_form form, paygo_code co
     }
 #endif
     (void)form;
-    return next_standard(key, (uint32_t)code);
+    return paygo_chain_next_standard(key, (uint32_t)code);
 }
 
 paygo_code paygo_with_base(paygo_form form, paygo_code code, uint32_t base)
@@ -92,40 +92,48 @@ uint32_t paygo_default_starting_code(const uint8_t secret_key[16])
     return to_code(((uint32_t)(hash >> 32) ^ (uint32_t)hash) >> 2);
 }
 
-/* What a small machine has instead of a division. The largest code is below the modulus shifted by 20. */
-#ifdef PAYGO_NO_EXTENDED
-paygo_value paygo_base(paygo_form form, paygo_code code)
+/* What a machine does that cannot divide. The largest code is below the modulus shifted by 20. */
+#if defined PAYGO_NO_EXTENDED && !defined __ARM_FEATURE_IDIV
+paygo_value paygo_cut_base(paygo_form form, paygo_code *code)
 {
+    paygo_code left = *code;
     paygo_code multiple = UINT32_C(1000) << 20;
     uint8_t i = 21;
     (void)form;
     do {
-        if (code >= multiple) {
-            code -= multiple;
+        if (left >= multiple) {
+            left -= multiple;
         }
         multiple >>= 1;
         i--;
     } while (i > 0);
-    return (paygo_value)code;
+    *code -= (paygo_value)left;
+    return (paygo_value)left;
 }
 #else
-paygo_value paygo_base(paygo_form form, paygo_code code)
+paygo_value paygo_cut_base(paygo_form form, paygo_code *code)
 {
-    return (paygo_value)(code % paygo_base_modulus(form));
+    const paygo_value base = (paygo_value)(*code % paygo_base_modulus(form));
+    *code -= base;
+    return base;
 }
 #endif
 
 /* T6: the value is how far the token's base lies above that of the starting code. */
-void paygo_walk_start(paygo_walk *walk, paygo_form form, uint32_t starting_code, paygo_code token)
+paygo_value paygo_walk_start(paygo_walk *walk, paygo_form form, uint32_t starting_code, paygo_code token)
 {
     const paygo_value modulus = (paygo_value)paygo_base_modulus(form);
-    const paygo_value base = paygo_base(form, token);
-    const paygo_value first = paygo_base(form, starting_code);
+    paygo_value base, first;
+#ifndef PAYGO_NO_EXTENDED
     walk->form = form;
+#endif
     walk->count = 0;
-    walk->low = token - base;
-    walk->code = (paygo_code)starting_code - first + base;
-    walk->value = (paygo_value)(base >= first ? base - first : base + modulus - first);
+    walk->low = token;
+    walk->code = starting_code;
+    base = paygo_cut_base(form, &walk->low);
+    first = paygo_cut_base(form, &walk->code);
+    walk->code += base;
+    return (paygo_value)(base >= first ? base - first : base + modulus - first);
 }
 
 /* Two loops, so that the standard chain stays in 32 bits. No modulo: a code gives the token within [low, low + modulus). */
@@ -146,11 +154,14 @@ bool paygo_walk_to_match(paygo_walk *walk, paygo_steps steps)
         return false;
     }
 #endif
-    while (steps > 0 && !match) {
-        code = next_standard(&walk->key, code);
-        match = (uint32_t)(code - (uint32_t)walk->low) < UINT32_C(1000);
-        walk->count++;
+    while (steps > 0) {
         steps--;
+        code = paygo_chain_next_standard(&walk->key, code);
+        walk->count++;
+        match = (uint32_t)(code - (uint32_t)walk->low) < UINT32_C(1000);
+        if (match) {
+            break;
+        }
     }
     walk->code = code;
     return match;
@@ -160,7 +171,7 @@ void paygo_walk_by(paygo_walk *walk, paygo_steps steps)
 {
     walk->count += steps;
     while (steps > 0) {
-        walk->code = paygo_chain_next(&walk->key, walk->form, walk->code);
+        walk->code = paygo_chain_next(&walk->key, PAYGO_FORM(walk->form), walk->code);
         steps--;
     }
 }

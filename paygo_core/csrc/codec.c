@@ -39,12 +39,12 @@ static paygo_value token_base(const paygo_config *config, paygo_form form, uint3
     return (paygo_value)((config->starting_code % modulus + value) % modulus);
 }
 
-static uint16_t below(uint16_t count, uint16_t back)
+static paygo_steps below(paygo_steps count, paygo_steps back)
 {
-    return count > back ? (uint16_t)(count - back) : 0;
+    return count > back ? count - back : 0;
 }
 
-uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value)
+paygo_steps paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value)
 {
     return below(count, value == PAYGO_VALUE_COUNTER_SYNC ? SYNC_BACK : config->older_window);
 }
@@ -67,7 +67,7 @@ paygo_code paygo_encode_from(const paygo_config *config, paygo_form form, uint16
                            paygo_checkpoint *point)
 {
     const paygo_value base = token_base(config, form, value);
-    const uint16_t mark = below(count, PAYGO_CHECKPOINT_BACK);
+    const paygo_steps mark = below(count, PAYGO_CHECKPOINT_BACK);
     paygo_walk walk;
     paygo_key_load(&walk.key, config->secret_key);
     paygo_walk_start(&walk, form, config->starting_code, base);
@@ -117,37 +117,16 @@ bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count,
 #endif
 
 /* T11: bit i of `used` stands for the count L - i. */
-static uint32_t used_bit(uint16_t back)
+static uint32_t used_bit(paygo_steps back)
 {
     return back < 32U ? UINT32_C(1) << back : 0;
 }
 
-/* T13 to T15: PAYGO_REASON_ACCEPTED, or why the match `back` below the last count is not admitted. */
-static paygo_reason admission(const paygo_config *config, const paygo_window *window, uint16_t back, uint32_t bit,
-                              bool voids)
+static paygo_steps type_of(paygo_value value, paygo_steps count)
 {
-    if (back == 0 || (window->used & bit) != 0) {
-        return PAYGO_REASON_USED;
-    }
-    if (voids) {
-        return PAYGO_REASON_OVERTAKEN;
-    }
-    if (window->count - back <= window->floor) {
-        return PAYGO_REASON_OLDER_THAN_SET;
-    }
-    if (back >= config->older_window) {
-        return PAYGO_REASON_TOO_OLD;
-    }
-    return PAYGO_REASON_ACCEPTED;
-}
-
-static paygo_token_type type_of(paygo_value value, uint16_t count)
-{
-    if (value == PAYGO_VALUE_DISABLE_PAYG) {
-        return PAYGO_DISABLE_PAYG;
-    }
-    if (value == PAYGO_VALUE_COUNTER_SYNC) {
-        return PAYGO_COUNTER_SYNC;
+    const paygo_value above = value - PAYGO_VALUE_DISABLE_PAYG;
+    if (above <= PAYGO_VALUE_COUNTER_SYNC - PAYGO_VALUE_DISABLE_PAYG) { /* T9: types in the order of the values */
+        return PAYGO_DISABLE_PAYG + above;
     }
     return (count & 1U) == 0 ? PAYGO_ADD_TIME : PAYGO_SET_TIME;
 }
@@ -167,43 +146,44 @@ void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, cons
                         paygo_code token)
 {
     paygo_verdict *verdict = &decoder->verdict;
-    uint16_t jump;
+    paygo_steps last, mark;
+    (void)form;
     decoder->config = config;
-    paygo_key_load(&decoder->walk.key, config->secret_key);
-    paygo_walk_start(&decoder->walk, form, config->starting_code, token);
-    decoder->start = decoder->walk.code;
-    decoder->first = 0;
-    decoder->noted.count = 0;
+    verdict->window = *window;
     verdict->type = PAYGO_INVALID;
     verdict->reason = PAYGO_REASON_NO_MATCH;
-    verdict->value = decoder->walk.value;
     verdict->count = 0;
-    verdict->window = *window;
-    /* T12: how far a device looks. */
-    jump = verdict->value == PAYGO_VALUE_COUNTER_SYNC ? config->max_sync_jump : config->max_jump;
-    decoder->last = config->max_count;
-    if (window->count <= config->max_count && config->max_count - window->count > jump) {
-        decoder->last = (uint16_t)(window->count + jump);
-    }
-    decoder->mark = paygo_checkpoint_place(config, window->count, verdict->value);
-    if (decoder->mark > decoder->last) {
-        decoder->mark = 0;
-    }
+    decoder->noted.count = 0;
+    decoder->first = 0;
     decoder->done = false;
     decoder->refused = false;
-    if (reserved(verdict->value)) {
-        verdict->reason = PAYGO_REASON_RESERVED;
-        decoder->done = true;
-        decoder->refused = true;
+    paygo_key_load(&decoder->walk.key, config->secret_key);
+    verdict->value = paygo_walk_start(&decoder->walk, PAYGO_FORM(form), config->starting_code, token);
+    decoder->start = decoder->walk.code;
+    /* T12: how far a device looks. */
+    last = verdict->value == PAYGO_VALUE_COUNTER_SYNC ? config->max_sync_jump : config->max_jump;
+    last += verdict->window.count;
+    if (last < verdict->window.count || last > config->max_count) {
+        last = config->max_count;
     }
+    if (reserved(verdict->value)) { /* T8: not at all */
+        verdict->reason = PAYGO_REASON_RESERVED;
+        last = 0;
+    }
+    mark = paygo_checkpoint_place(config, verdict->window.count, verdict->value);
+    if (mark > last) {
+        mark = last;
+    }
+    decoder->last = (uint16_t)last;
+    decoder->stop = (uint16_t)mark;
 }
 
-void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point)
+void paygo_decode_resume(paygo_decoder *decoder, paygo_code code, uint16_t count)
 {
-    if (point->count > 0 && point->count <= decoder->mark) {
-        walk_from(&decoder->walk, point);
-        decoder->first = point->count;
-        decoder->noted = *point;
+    if ((uint16_t)(count - 1U) < decoder->stop) { /* 1 ... stop */
+        decoder->walk.count = count;
+        decoder->walk.code = code;
+        decoder->first = count;
     }
 }
 
@@ -212,38 +192,52 @@ static void match(paygo_decoder *decoder)
 {
     paygo_verdict *verdict = &decoder->verdict;
     paygo_window *window = &verdict->window;
-    const uint16_t count = (uint16_t)decoder->walk.count;
-    const paygo_token_type type = type_of(verdict->value, count);
+    const paygo_steps count = decoder->walk.count;
+    const uint8_t older_window = decoder->config->older_window;
+    const uint8_t forgotten = (uint8_t)(PAYGO_MAX_OLDER_WINDOW - older_window); /* the highest bits of `used` */
+    const paygo_steps type = type_of(verdict->value, count);
     const bool voids = type != PAYGO_ADD_TIME; /* T17: what lies below it */
+    uint32_t used = window->used;
     uint32_t bit = 1;
-    uint32_t mask = 1;
-    uint8_t i;
-    verdict->count = count;
+    verdict->count = (uint16_t)count;
     verdict->type = PAYGO_ALREADY_USED;
-    verdict->reason = PAYGO_REASON_ACCEPTED;
     if (count <= window->count) {
-        const uint16_t back = (uint16_t)(window->count - count);
+        const paygo_steps back = window->count - count;
         bit = used_bit(back);
-        verdict->reason = admission(decoder->config, window, back, bit, voids);
-        if (verdict->reason != PAYGO_REASON_ACCEPTED) {
+        /* T14, T15: why it is not admitted. */
+        if (back == 0 || (used & bit) != 0) {
+            verdict->reason = PAYGO_REASON_USED;
             return;
         }
+        if (voids) {
+            verdict->reason = PAYGO_REASON_OVERTAKEN;
+            return;
+        }
+        if (count <= window->floor) {
+            verdict->reason = PAYGO_REASON_OLDER_THAN_SET;
+            return;
+        }
+        if (back >= older_window) {
+            verdict->reason = PAYGO_REASON_TOO_OLD;
+            return;
+        }
+    } else { /* T13 */
+        paygo_steps last = window->count;
+        do {
+            used <<= 1;
+            last++;
+        } while (last < count);
+        window->count = (uint16_t)last;
     }
-    verdict->type = type;
+    verdict->reason = PAYGO_REASON_ACCEPTED;
+    verdict->type = (paygo_token_type)type;
     decoder->done = true;
-    while (window->count < count) { /* L never goes down */
-        window->count++;
-        window->used <<= 1;
-    }
     if ((count & 1U) == 0) {
-        window->used |= bit;
+        used |= bit;
     }
-    for (i = decoder->config->older_window; i > 0; i--) {
-        mask = (mask << 1) | 1U;
-    }
-    window->used &= mask;
+    window->used = used << forgotten >> forgotten;
     if (voids) {
-        window->floor = count;
+        window->floor = (uint16_t)count;
     }
 }
 
@@ -255,9 +249,9 @@ static void end_of_walk(paygo_decoder *decoder)
         decoder->done = true;
         return;
     }
+    decoder->stop = decoder->first;
     decoder->last = decoder->first;
     decoder->first = 0;
-    decoder->mark = 0;
     decoder->walk.count = 0;
     decoder->walk.code = decoder->start;
 }
@@ -265,18 +259,15 @@ static void end_of_walk(paygo_decoder *decoder)
 bool paygo_decode_run(paygo_decoder *decoder, paygo_steps steps)
 {
     paygo_walk *walk = &decoder->walk;
-    const paygo_steps left = (walk->count < decoder->mark ? decoder->mark : decoder->last) - walk->count;
-    if (steps > left) {
-        steps = left;
-    }
     if (!decoder->done) {
-        if (steps > 0) {
-            if (paygo_walk_to_match(walk, steps)) {
-                match(decoder);
-            }
-            if (walk->count == decoder->mark) {
-                decoder->noted = checkpoint_of(walk);
-            }
+        paygo_steps left;
+        if (walk->count == decoder->stop) {
+            decoder->noted = checkpoint_of(walk);
+            decoder->stop = decoder->last;
+        }
+        left = decoder->stop - walk->count;
+        if (paygo_walk_to_match(walk, steps < left ? steps : left)) {
+            match(decoder);
         }
         if (!decoder->done && walk->count == decoder->last) {
             end_of_walk(decoder);
@@ -297,7 +288,7 @@ paygo_verdict paygo_decode_from(const paygo_config *config, const paygo_window *
 {
     paygo_decoder decoder;
     paygo_decode_begin(&decoder, config, window, form, token);
-    paygo_decode_resume(&decoder, point);
+    paygo_decode_resume(&decoder, point->code, point->count);
     (void)to_the_end(&decoder);
     if (decoder.noted.count > 0) {
         *point = decoder.noted;
@@ -332,7 +323,6 @@ void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config,
 void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason)
 {
     decoder->verdict = invalid(&decoder->verdict.window, reason);
-    decoder->mark = 0;
     decoder->done = true;
     decoder->refused = true;
 }

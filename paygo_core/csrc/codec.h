@@ -44,17 +44,19 @@ typedef struct {
 #define PAYGO_CHECKPOINT_BACK 128U
 
 /* The numbers that the whole ecosystem uses. */
-typedef enum {
+typedef uint8_t paygo_token_type;
+enum {
     PAYGO_ADD_TIME = 1,
     PAYGO_SET_TIME = 2,
     PAYGO_DISABLE_PAYG = 3,
     PAYGO_COUNTER_SYNC = 4,
     PAYGO_INVALID = 10,
     PAYGO_ALREADY_USED = 11
-} paygo_token_type;
+};
 
 /* Why a token got its type. */
-typedef enum {
+typedef uint8_t paygo_reason;
+enum {
     PAYGO_REASON_ACCEPTED = 0,
     PAYGO_REASON_LENGTH = 1,         /* not an entry: length (T22) */
     PAYGO_REASON_DIGITS = 2,         /* not an entry: digit set (T22) */
@@ -66,13 +68,13 @@ typedef enum {
     PAYGO_REASON_TOO_OLD = 8,        /* an ADD_TIME further back than the window (T15) */
     PAYGO_REASON_OVERTAKEN = 9,      /* a SET_TIME, unlock or sync below the last count (T15) */
     PAYGO_REASON_WAITING = 10        /* not judged: the wait after wrong entries runs (T35) */
-} paygo_reason;
+};
 
 typedef struct {
     paygo_token_type type;
     paygo_reason reason;
-    paygo_value value;   /* raw units, 998 or 999; meaningful unless type is PAYGO_INVALID */
     uint16_t count;      /* the count that gave the token; meaningful unless type is PAYGO_INVALID */
+    paygo_value value;   /* raw units, 998 or 999; meaningful unless type is PAYGO_INVALID */
     paygo_window window; /* after the token; as before it unless it was accepted */
 } paygo_verdict;
 
@@ -107,15 +109,15 @@ paygo_code paygo_encode_from(const paygo_config *config, paygo_form form, uint16
  * The highest count of a checkpoint from which a device at the last count `count` may begin: everything that it can still
  * admit lies above it. older_window below the last count, 64 for a counter synchronisation; 0: there is none.
  */
-uint16_t paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value);
+paygo_steps paygo_checkpoint_place(const paygo_config *config, uint16_t count, paygo_value value);
 
 /* The judging of one token, which can be cut into slices: a wrong token walks last count + max_jump steps. */
 typedef struct {
     const paygo_config *config;
     paygo_code start;       /* of the chain, at count 0 */
-    uint16_t first;         /* the count at which the walk began; what lies below is walked only if nothing matches above */
-    uint16_t mark;          /* the count whose checkpoint is noted in passing; 0: none */
+    uint16_t stop;          /* the count up to which it goes: first that whose checkpoint is noted in passing, then `last` */
     uint16_t last;          /* the count at which the walk ends */
+    uint16_t first;         /* the count at which the walk began; what lies below is walked only if nothing matches above */
     bool done;
     bool refused;           /* not accepted, whatever the rest of the walk tells: USED, too old, or no match at all */
     paygo_checkpoint noted; /* for the next token of this value */
@@ -132,10 +134,10 @@ void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config,
                              paygo_form form, const char *text, size_t length);
 
 /*
- * After paygo_decode_begin: begins the walk at a checkpoint of the token's chain, if that lies far enough below the last
- * count. It changes no verdict, only the time until there is one.
+ * After paygo_decode_begin: begins the walk at a checkpoint of the token's chain, the code at `count`, if that lies far
+ * enough below the last count; 0 is none. It changes no verdict, only the time until there is one.
  */
-void paygo_decode_resume(paygo_decoder *decoder, const paygo_checkpoint *point);
+void paygo_decode_resume(paygo_decoder *decoder, paygo_code code, uint16_t count);
 
 /* After paygo_decode_begin: ends it without a walk, with this reason. */
 void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason);

@@ -64,10 +64,15 @@ static uint64_t load_le(const uint8_t *bytes, size_t length)
     return word;
 }
 
+/* Expressions that compilers know for a load of the whole word, on machines that can do that at any address. */
+#define LOAD_4(bytes) \
+    ((bytes)[0] | (uint32_t)(bytes)[1] << 8 | (uint32_t)(bytes)[2] << 16 | (uint32_t)(bytes)[3] << 24)
+#define LOAD_8(bytes) (LOAD_4(bytes) | (uint64_t)LOAD_4((bytes) + 4) << 32)
+
 void paygo_key_load(paygo_key *key, const uint8_t bytes[16])
 {
-    key->k0 = load_le(bytes, 8);
-    key->k1 = load_le(bytes + 8, 8);
+    key->k0 = LOAD_8(bytes);
+    key->k1 = LOAD_8(bytes + 8);
 }
 
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length)
@@ -124,31 +129,56 @@ uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
     return (uint32_t)(v1 >> 34) ^ ((uint32_t)v1 >> 2);
 }
 #else
+/*
+ * The same for size, as 32-bit microcontrollers need it: the words in halves, the rounds in a loop. A quarter of a round
+ * is a += b, then b rotated, XOR a.
+ */
+#define QUARTER(a, b, bits)                                              \
+    do {                                                                 \
+        const uint32_t low = b##l;                                       \
+        a##l += low;                                                     \
+        a##h += b##h + (uint32_t)(a##l < low);                           \
+        b##l = a##l ^ low << (bits) ^ b##h >> (32 - (bits));             \
+        b##h = a##h ^ b##h << (bits) ^ low >> (32 - (bits));             \
+    } while (0)
+
+/* Rotated by 32. */
+#define TURN(a)                   \
+    do {                          \
+        const uint32_t low = a##l; \
+        a##l = a##h;              \
+        a##h = low;               \
+    } while (0)
+
 uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
 {
-    const uint64_t word = ((uint64_t)half << 32) | half;
     unsigned rounds = 8;
-    uint32_t x;
-    BEGIN(key, v0, v1, v2, v3);
-    v3 ^= word;
-    for (;;) {
-        FIRST_HALF(v0, v1, v2, v3);
+    uint32_t v0l = (uint32_t)key->k0 ^ UINT32_C(0x70736575);
+    uint32_t v0h = (uint32_t)(key->k0 >> 32) ^ UINT32_C(0x736f6d65);
+    uint32_t v1l = (uint32_t)key->k1 ^ UINT32_C(0x6e646f6d);
+    uint32_t v1h = (uint32_t)(key->k1 >> 32) ^ UINT32_C(0x646f7261);
+    uint32_t v2l = (uint32_t)key->k0 ^ UINT32_C(0x6e657261);
+    uint32_t v2h = (uint32_t)(key->k0 >> 32) ^ UINT32_C(0x6c796765);
+    uint32_t v3l = (uint32_t)key->k1 ^ UINT32_C(0x79746573) ^ half;
+    uint32_t v3h = (uint32_t)(key->k1 >> 32) ^ UINT32_C(0x74656462) ^ half;
+    do {
+        QUARTER(v0, v1, 13);
+        TURN(v0);
+        QUARTER(v2, v3, 16);
+        QUARTER(v0, v3, 21);
+        QUARTER(v2, v1, 17);
+        TURN(v2);
         rounds--;
-        if (rounds == 0) {
-            break;
-        }
-        SECOND_HALF(v0, v1, v2, v3, 0);
         if (rounds == 6) {
-            v0 ^= ((uint64_t)half << 32) | half; /* not kept since the first time: there are too few registers */
-            v3 ^= UINT64_C(8) << 56;
+            v0l ^= half;
+            v0h ^= half;
+            v3h ^= UINT32_C(8) << 24;
         } else if (rounds == 4) {
-            v0 ^= UINT64_C(8) << 56;
-            v2 ^= 0xff;
+            v0h ^= UINT32_C(8) << 24;
+            v2l ^= 0xff;
         }
-    }
-    x = (uint32_t)(v3 >> 32) ^ (uint32_t)v3;
-    x = ((x << 4) | (x >> 28)) ^ (uint32_t)(v1 >> 32) ^ (uint32_t)v1;
-    return ((x << 17) | (x >> 15)) >> 2;
+    } while (rounds > 0);
+    return (v0l ^ v0h ^ v1l ^ v1h ^ v2l ^ v2h ^ v3l ^ v3h) >> 2;
 }
 #endif
 

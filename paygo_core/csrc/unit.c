@@ -127,7 +127,7 @@ paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
     if (entry->open && verdict->reason == PAYGO_REASON_ACCEPTED) {
         unit->window = verdict->window;
         unit->wrong_entries = 0;
-        apply(unit, config, entry->decoder.walk.form, verdict);
+        apply(unit, config, PAYGO_FORM(entry->decoder.walk.form), verdict);
     } else if (entry->open && entry->counts && verdict->type == PAYGO_INVALID) {
         if (unit->wrong_entries < 255) {
             unit->wrong_entries++;

@@ -12,6 +12,7 @@ int main(void)
         paygo_window window;
         paygo_walk walk;
         paygo_decoder decoder;
+        paygo_value value;
         uint8_t i;
         for (i = 0; i < 16; i++) {
             seed = seed * UINT32_C(1664525) + UINT32_C(1013904223);
@@ -26,14 +27,14 @@ int main(void)
         config.restricted_digits = false;
         config.strict_waits = false;
         paygo_key_load(&walk.key, config.secret_key);
-        paygo_walk_start(&walk, PAYGO_STANDARD, config.starting_code, seed % UINT32_C(1000000000));
+        value = paygo_walk_start(&walk, PAYGO_STANDARD, config.starting_code, seed % UINT32_C(1000000000));
         paygo_walk_by(&walk, 1U + round % 97U);
         window = paygo_window_at((uint16_t)(round % 150U));
         paygo_decode_begin(&decoder, &config, &window, PAYGO_STANDARD,
                            paygo_encode(&config, PAYGO_STANDARD, (uint16_t)(1U + seed % 300U), (seed >> 12) % 996U));
         while (!paygo_decode_run(&decoder, 1U + round % 50U)) {
         }
-        (void)printf("%lu %u %d %u %lu %u\n", (unsigned long)walk.code, (unsigned)walk.value, (int)decoder.verdict.reason,
+        (void)printf("%lu %u %d %u %lu %u\n", (unsigned long)walk.code, (unsigned)value, (int)decoder.verdict.reason,
                      (unsigned)decoder.verdict.window.count, (unsigned long)decoder.verdict.window.used,
                      (unsigned)decoder.verdict.window.floor);
     }

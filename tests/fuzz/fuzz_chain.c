@@ -39,11 +39,13 @@ static void check_walk(const paygo_key *key, paygo_form form, uint32_t starting_
     const uint32_t base = (uint32_t)(token % paygo_base_modulus(form));
     paygo_walk walk, other;
     uint64_t code = paygo_with_base(form, starting_code, base);
+    uint64_t cut = token;
     uint32_t count = 0;
     walk.key = *key;
-    paygo_walk_start(&walk, form, starting_code, token);
+    (void)paygo_walk_start(&walk, form, starting_code, token);
     other = walk;
-    require(walk.code == code && code % paygo_base_modulus(form) == base && paygo_base(form, token) == base);
+    require(walk.code == code && code % paygo_base_modulus(form) == base && paygo_cut_base(form, &cut) == base);
+    require(cut == walk.low && cut + base == token && !paygo_walk_to_match(&other, 0) && other.code == code);
     while (count < 300) {
         const bool match = paygo_walk_to_match(&walk, slice);
         require(walk.count > count && walk.count <= count + slice && (match || walk.count == count + slice));

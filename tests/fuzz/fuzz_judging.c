@@ -31,7 +31,7 @@ static paygo_verdict in_slices(const paygo_config *config, const paygo_window *w
 {
     paygo_decoder decoder;
     paygo_decode_begin(&decoder, config, window, form, token);
-    paygo_decode_resume(&decoder, point);
+    paygo_decode_resume(&decoder, point->code, point->count);
     while (!paygo_decode_run(&decoder, slice)) {
         require(!decoder.done);
     }
