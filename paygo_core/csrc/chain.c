@@ -169,9 +169,11 @@ bool paygo_walk_to_match(paygo_walk *walk, paygo_steps steps)
 
 void paygo_walk_by(paygo_walk *walk, paygo_steps steps)
 {
+    paygo_code code = walk->code;
     walk->count += steps;
     while (steps > 0) {
-        walk->code = paygo_chain_next(&walk->key, PAYGO_FORM(walk->form), walk->code);
+        code = paygo_chain_next(&walk->key, PAYGO_FORM(walk->form), code);
         steps--;
     }
+    walk->code = code;
 }

@@ -1,6 +1,6 @@
 /*
  * SipHash-2-4 for machines whose int has 16 bits, which have 8-bit registers: no 64-bit arithmetic, no shift that takes a
- * long loop. A 64-bit word is two 32-bit halves, a rotation by 16 or 24 is in which byte goes where, and what is left of it
+ * loop. A 64-bit word is two 32-bit halves, a rotation by 16 or 24 is in which byte goes where, and what is left of it
  * are single bits.
  */
 #include "flash.h"
@@ -41,7 +41,6 @@ typedef struct {
     word v2;
     word v3;
     uint32_t message;
-    uint8_t rounds;
 } state;
 
 #define TOP UINT32_C(0x80000000)
@@ -86,23 +85,27 @@ static inline uint32_t right_1(uint32_t x)
         }                 \
     } while (0)
 
-/* Bit by bit; the three that pass from l to h together, after the loop. */
-#define RIGHT_3                                                       \
-    do {                                                              \
-        const uint8_t passing = (uint8_t)(byte_of(l, BYTE(0)) << 5);  \
-        uint8_t bits = 3;                                             \
-        parts of_h;                                                   \
-        do {                                                          \
-            const uint8_t last = byte_of(h, BYTE(0));                 \
-            h >>= 1;                                                  \
-            l >>= 1;                                                  \
-            if ((last & 1) != 0) {                                    \
-                l |= TOP;                                             \
-            }                                                         \
-        } while (--bits > 0);                                         \
-        of_h.whole = h;                                               \
-        of_h.byte[BYTE(3)] |= passing;                                \
-        h = of_h.whole;                                               \
+/* The bits that pass from h to l go one by one, the three that pass from l to h together. */
+#define RIGHT_1                                 \
+    do {                                        \
+        const uint8_t last = byte_of(h, BYTE(0)); \
+        h >>= 1;                                \
+        l >>= 1;                                \
+        if ((last & 1) != 0) {                  \
+            l |= TOP;                           \
+        }                                       \
+    } while (0)
+
+#define RIGHT_3                                                      \
+    do {                                                             \
+        const uint8_t passing = (uint8_t)(byte_of(l, BYTE(0)) << 5); \
+        parts of_h;                                                  \
+        RIGHT_1;                                                     \
+        RIGHT_1;                                                     \
+        RIGHT_1;                                                     \
+        of_h.whole = h;                                              \
+        of_h.byte[BYTE(3)] |= passing;                               \
+        h = of_h.whole;                                              \
     } while (0)
 
 #define LEFT_1                                        \
@@ -193,11 +196,10 @@ static uint32_t load_le(const uint8_t *bytes, size_t length)
 static void mix(word *v0, volatile state *s, uint8_t rounds)
 {
     uint32_t low = v0->half[0], high = v0->half[1], low2, high2, l, h;
-    s->rounds = rounds;
     do {
         FIRST_HALF(s);
         SECOND_HALF(s);
-    } while (--s->rounds > 0);
+    } while (--rounds > 0);
     v0->half[0] = low;
     v0->half[1] = high;
 }
@@ -250,22 +252,22 @@ uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
     state kept;
     volatile state *const s = &kept;
     uint32_t low = key->half[0], high = key->half[1], low2, high2, l, h;
+    uint8_t i = 8;
     parts turned, sum;
-    uint8_t i;
-    memcpy(&kept, key->half + 2, 3 * sizeof kept.v1);
+    s->v1.half[0] = key->half[2];
+    s->v1.half[1] = key->half[3];
+    s->v2.half[0] = key->half[4];
+    s->v2.half[1] = key->half[5];
+    s->v3.half[0] = key->half[6] ^ half;
+    s->v3.half[1] = key->half[7] ^ half;
     s->message = half;
-    s->v3.half[0] ^= half;
-    s->v3.half[1] ^= half;
-    s->rounds = 8;
     for (;;) {
         FIRST_HALF(s);
-        i = (uint8_t)(s->rounds - 1U);
+        i--;
         if (i == 0) {
             break;
         }
-        s->rounds = i;
         SECOND_HALF(s);
-        i = s->rounds;
         if (i == 6) {
             low ^= s->message;
             high ^= s->message;

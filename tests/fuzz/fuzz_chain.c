@@ -50,10 +50,12 @@ static void check_walk(const paygo_key *key, paygo_form form, uint32_t starting_
         const bool match = paygo_walk_to_match(&walk, slice);
         require(walk.count > count && walk.count <= count + slice && (match || walk.count == count + slice));
         while (count < walk.count) {
+            const uint64_t before = code;
             uint8_t message[8];
             message_of(form, code, message);
             code = paygo_chain_next(key, form, code);
             require(code == code_of(form, paygo_siphash24(key, message, 8)) && code <= paygo_largest_code(form));
+            require(form != PAYGO_STANDARD || code == paygo_chain_next_standard(key, (uint32_t)before));
             count++;
             require((paygo_with_base(form, code, base) == token) == (match && count == walk.count));
         }
