@@ -29,7 +29,7 @@ static void set_up(void)
 {
     static const float rest_v[] = {10.50f, 11.31f, 11.58f, 11.75f, 11.90f, 12.06f, 12.20f, 12.32f, 12.42f, 12.50f, 12.70f};
     static const fleet_model model = {
-        .short_a = 3.05f, .open_v = 22.1f, .c1 = 3.2e-4f, .per_c2_open = 0.57f, .short_per_k = 0.0005f,
+        .short_a = 3.05f, .open_v = 22.1f, .c1 = 1.96e-6f, .per_c2_open = 0.5946f, .short_per_k = 0.0005f,
         .open_v_per_k = -0.073f, .open_v_per_log = 0.95f, .warming = 0.033f, .power_w = 50.0f, .power_per_k = -0.0047f,
         .converter = 0.94f, .path_drop_v = 0.4f, .capacity_as = 72000.0f, .ohm = 0.016f, .cells = 6.0f,
         .charge_near = 6.0f, .charge_far = 0.62f, .charge_edge = 1.01f, .discharge_near = 4.0f, .discharge_far = 0.33f,
@@ -65,6 +65,7 @@ static uint32_t run(int32_t path)
         {400, 3, FLEET_BATTERY_GONE, 1.0f}, {500, 4, FLEET_STUCK_ON, 1.0f}, {600, 5, FLEET_PANELS, 2.0f},
         {650, 6, FLEET_SHORT, 60.0f},       {700, 3, FLEET_BATTERY_GONE, 0.0f}, {720, 7, FLEET_SURGE, 300.0f},
         {730, 8, FLEET_CONTACT, 0.3f},      {740, 9, FLEET_OFFSET, -800.0f}, {750, 10, FLEET_FROZEN, 13000.0f},
+        {752, 15, FLEET_OFFSET, 2600.0f},
         {760, 11, FLEET_SOILING, 0.6f},     {770, 6, FLEET_SHORT, 0.0f},     {780, 12, FLEET_BATTERY_NEW, 0.5f},
         {790, 5, FLEET_BOARD_NEW, 0.0f},    {800, 13, FLEET_IMBALANCE, 0.4f}, {810, 14, FLEET_SET_CREDIT, 3600.0f}};
     uint32_t hash = 0;
