@@ -116,7 +116,7 @@ PARTS = [
         ["paygo_firmware_boot", "paygo_firmware_step"],
         ["paygo_firmware", "paygo_inputs", "paygo_outputs"],
         ["paygo_firmware_boot", "paygo_firmware_step"],
-        {"get_byte"},
+        {"pass_byte"},
     ),
 ]
 

@@ -14,7 +14,7 @@ from paygo_core.errors import PaygoError
 HANDLERS = re.compile(r"__vector_\d+|\w+_handler")
 """The interrupts, whose stack comes on top; the reset's own is none of them."""
 
-READS = "get_byte"
+READS = "pass_byte"
 """It reads storage through a pointer, which is hal_read."""
 
 

@@ -189,7 +189,7 @@ static void set_load(paygo_firmware *firmware, const char *position)
     for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
         if (is(position, paygo_switch_name((paygo_switch)i))) {
             firmware->next = firmware->live;
-            firmware->next.load_switch = (paygo_switch)i;
+            firmware->next.load_switch = i;
             paygo_firmware_save(firmware, PAYGO_AFTER_LOAD);
             return;
         }
@@ -203,34 +203,35 @@ uint32_t paygo_firmware_before_log(const paygo_firmware *firmware)
     return last > PAYGO_EVENTS ? last - PAYGO_EVENTS : 0;
 }
 
-/* Whether that event was acknowledged before. Of one that has left the log, no more than its number is known. */
-static bool acknowledged_before(const paygo_firmware *firmware, const paygo_reader *storage, uint32_t boot, uint32_t seq)
-{
-    const paygo_saved *live = &firmware->live;
-    paygo_event event;
-    if (seq == 0 || seq > live->acked_seq || boot == 0 || boot > live->boot) {
-        return false;
-    }
-    return seq <= paygo_firmware_before_log(firmware) || !paygo_storage_event(storage, seq, &event) || event.boot == boot;
-}
-
-/* H21. What is answered stands in firmware->event; its number is 0 when nothing is known of that event. */
+/*
+ * H21. What is answered stands in firmware->event; its number is 0 when nothing is known of that event. Of one that has
+ * left the log, no more than its number is known.
+ */
 static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, char *fields[])
 {
+    const paygo_saved *live = &firmware->live;
     paygo_event *event = &firmware->event;
+    paygo_event oldest;
     uint32_t boot, seq;
+    bool logged;
     if (!parse_number(fields[0], &boot) || !parse_number(fields[1], &seq)) {
         firmware->reply = PAYGO_REPLY_INVALID;
         return;
     }
-    if (paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq && event->boot == boot) {
-        firmware->next = firmware->live;
-        firmware->next.acked_seq = seq;
-        paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
-        return;
+    logged = paygo_storage_event(storage, seq, event);
+    if (logged ? event->boot != boot : boot - 1U >= live->boot || seq - 1U >= live->acked_seq) {
+        seq = 0;
+    } else if (seq > live->acked_seq) {
+        if (paygo_firmware_oldest_event(firmware, storage, &oldest) && oldest.seq == seq) {
+            firmware->next = *live;
+            firmware->next.acked_seq = seq;
+            paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
+            return;
+        }
+        seq = 0;
     }
     event->boot = boot;
-    event->seq = acknowledged_before(firmware, storage, boot, seq) ? seq : 0;
+    event->seq = seq;
     firmware->reply = PAYGO_REPLY_ACKNOWLEDGE;
 }
 

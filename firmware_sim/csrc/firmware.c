@@ -13,6 +13,9 @@ const paygo_limits paygo_standard_limits = {
 /* The clock is stored before it comes this close to the time at which the stored state would wake up. */
 #define SAVE_MARGIN_S 30U
 
+/* World time that was held is counted in parts, so that each fits into 16 bits. */
+#define LONGEST_PASS_MS 60000U
+
 static bool was_raised(const paygo_saved *saved, paygo_alert alert)
 {
     return ((uint32_t)saved->reported >> (uint8_t)alert & 1U) != 0;
@@ -177,29 +180,32 @@ static uint8_t next_test(const paygo_saved *saved)
     return found;
 }
 
-static void answer(paygo_firmware *firmware, paygo_token_type type, paygo_reason reason, uint64_t seconds)
+static void answer(paygo_firmware *firmware, paygo_token_type type, paygo_reason reason)
 {
     firmware->answer_type = type;
     firmware->answer_reason = reason;
-    firmware->answer_seconds = seconds;
 }
 
 /* H22: a test activation, if there is no wait and if it is not one too many. Returns whether it has to be stored. */
 static bool enter_test(paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
-    const uint8_t place = next_test(&firmware->live);
-    const uint64_t left = paygo_unit_seconds_left(unit);
+    uint16_t *test = &firmware->next.tests[next_test(&firmware->live)];
     uint16_t wait = (uint16_t)paygo_unit_wait_left(unit); /* at most 512 minutes (T32) */
-    if (wait < firmware->live.tests[place]) {
-        wait = firmware->live.tests[place];
+    if (wait < *test) {
+        wait = *test;
     }
     if (wait > 0) {
-        answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING, wait);
+        answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING);
+        firmware->answer_seconds = wait;
         return false;
     }
-    answer(firmware, PAYGO_ADD_TIME, PAYGO_REASON_ACCEPTED, left > PAYGO_TEST_S ? left : PAYGO_TEST_S);
-    firmware->next.tests[place] = PAYGO_TEST_HOUR_S;
+    answer(firmware, PAYGO_ADD_TIME, PAYGO_REASON_ACCEPTED);
+    firmware->answer_seconds = paygo_unit_seconds_left(unit);
+    if (firmware->answer_seconds < PAYGO_TEST_S) {
+        firmware->answer_seconds = PAYGO_TEST_S;
+    }
+    *test = PAYGO_TEST_HOUR_S;
     firmware->test_entered = true;
     return true;
 }
@@ -254,8 +260,8 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     firmware->judging = false;
     firmware->next = firmware->live;
     judged = paygo_unit_finish(&firmware->entry, &firmware->next.unit);
-    answer(firmware, judged.verdict.type, judged.verdict.reason,
-           judged.verdict.reason == PAYGO_REASON_WAITING ? judged.wait_seconds : judged.seconds_left);
+    answer(firmware, judged.verdict.type, judged.verdict.reason);
+    firmware->answer_seconds = *(judged.verdict.reason == PAYGO_REASON_WAITING ? &judged.wait_seconds : &judged.seconds_left);
     paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
     if (changes(&judged.verdict)) {
         paygo_firmware_save(firmware, from);
@@ -269,7 +275,7 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
                           paygo_after after)
 {
     if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
-        answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED, 0);
+        answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED);
         blink_answer(firmware, outputs);
         return true;
     }
@@ -291,28 +297,20 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
 }
 
 /* World time: whole seconds to the unit's clock, everything to protections and gauge. */
-static void pass_time(paygo_firmware *firmware, uint32_t world_ms, uint16_t wire_ms)
+static void pass_time(paygo_firmware *firmware, uint16_t world_ms)
 {
     const paygo_limits *limits = firmware->limits;
     const paygo_measured *measured = &firmware->measured;
-    const uint32_t elapsed = firmware->rest_ms + world_ms;
-    const uint32_t seconds = elapsed / 1000U;
-    const uint16_t few = seconds < UINT16_MAX ? (uint16_t)seconds : UINT16_MAX;
-    uint8_t i;
-    firmware->rest_ms = (uint16_t)(elapsed % 1000U);
-    paygo_unit_tick(&firmware->live.unit, firmware->live.unit.clock + seconds);
-    firmware->test_s = (uint8_t)(few < firmware->test_s ? firmware->test_s - few : 0);
-    for (i = 0; i < PAYGO_TESTS; i++) {
-        uint16_t *left = &firmware->live.tests[i];
-        *left = (uint16_t)(few < *left ? *left - few : 0);
-    }
+    const uint16_t elapsed = (uint16_t)(firmware->rest_ms + world_ms);
+    const uint16_t seconds = elapsed / 1000U;
+    firmware->rest_ms = elapsed % 1000U;
+    paygo_saved_tick(&firmware->live, seconds);
+    firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
     paygo_witness_update(&firmware->witness, measured->rtc_s, seconds);
     paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, measured->battery_mv, world_ms);
     paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, measured->battery_mv, world_ms);
     paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, measured->battery_mv, world_ms);
     paygo_gauge_update(&firmware->gauge, measured->battery_mv, measured->battery_ma, world_ms);
-    paygo_light_update(&firmware->light, wire_ms);
-    firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
 }
 
 static bool after_entry(paygo_after after)
@@ -378,7 +376,7 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
     }
     firmware->test_entered = false;
     firmware->wrong_field = PAYGO_IN_FLASH("storage");
-    answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED, 0);
+    answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED);
     if (after_entry(after)) {
         blink_answer(firmware, outputs);
     }
@@ -386,6 +384,18 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
     if (firmware->reply == PAYGO_REPLY_LOAD || firmware->reply == PAYGO_REPLY_ACKNOWLEDGE) {
         firmware->reply = PAYGO_REPLY_INVALID;
     }
+}
+
+/* Gives firmware->event the next number, in the log that is being stored, and begins to store it. */
+static void begin_event(paygo_firmware *firmware)
+{
+    paygo_saved *next = &firmware->next;
+    next->event_seq++;
+    firmware->event.seq = next->event_seq;
+    if (next->event_seq - next->acked_seq > PAYGO_EVENTS) {
+        next->acked_seq++;
+    }
+    begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
 }
 
 /* An event that does not hold at its place gets the next number, and with it the next place. */
@@ -396,12 +406,7 @@ static bool event_elsewhere(paygo_firmware *firmware)
     if (record->kind != PAYGO_RECORD_EVENT || tries >= PAYGO_EVENT_PLACES) {
         return false;
     }
-    firmware->event.seq++;
-    firmware->next.event_seq = firmware->event.seq;
-    if (firmware->next.event_seq - firmware->next.acked_seq > PAYGO_EVENTS) {
-        firmware->next.acked_seq = firmware->next.event_seq - PAYGO_EVENTS;
-    }
-    begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
+    begin_event(firmware);
     record->tries = tries;
     return true;
 }
@@ -414,7 +419,7 @@ static void piece_written(paygo_firmware *firmware, const paygo_reader *storage,
         firmware->piece_due = true;
     } else if (paygo_record_stored(record, storage, &firmware->journal)) {
         record_stored(firmware, outputs);
-    } else if (event_elsewhere(firmware) || paygo_record_elsewhere(record, &firmware->journal)) {
+    } else if (event_elsewhere(firmware) || paygo_record_elsewhere(record)) {
         firmware->piece_due = true;
     } else {
         storage_failed(firmware, outputs);
@@ -478,15 +483,13 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
             continue;
         }
         firmware->next = firmware->live;
-        firmware->next.event_seq++;
         firmware->next.reported ^= bit;
         event->alert = i;
         event->raised = !reported;
         event->value = reported ? paygo_alert_value(firmware, alert) : firmware->latched_value[i];
         event->boot = firmware->live.boot;
-        event->seq = firmware->next.event_seq;
         firmware->latched &= (uint8_t)~bit;
-        begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
+        begin_event(firmware);
         return true;
     }
     return false;
@@ -623,22 +626,28 @@ static uint32_t sooner(uint32_t one, uint32_t other)
     return one < other ? one : other;
 }
 
+/* In seconds, at most UINT32_MAX: for ever, or as good as that. */
+static uint32_t credit_left(const paygo_firmware *firmware)
+{
+    const uint64_t left = paygo_unit_seconds_left(&firmware->live.unit);
+    return left >> 32 == 0 ? (uint32_t)left : UINT32_MAX;
+}
+
 /* Credit or a test that ends, a clock to be stored, a protection that trips or clears, a comparison of clocks. */
 static uint32_t world_due_ms(const paygo_firmware *firmware)
 {
     const paygo_limits *limits = firmware->limits;
-    const uint64_t left = paygo_unit_seconds_left(&firmware->live.unit);
     const int32_t battery_mv = firmware->measured.battery_mv;
     const uint32_t most = UINT32_C(4000000); /* times beyond six weeks are that long */
-    uint32_t due_s = UINT32_MAX;
+    uint32_t due_s = credit_left(firmware);
     uint32_t due = paygo_guard_due_ms(&firmware->overvoltage, &limits->overvoltage, battery_mv);
     due = sooner(due, paygo_guard_due_ms(&firmware->undervoltage, &limits->undervoltage, battery_mv));
     due = sooner(due, paygo_guard_due_ms(&firmware->charge_stop, &limits->charge_stop, battery_mv));
     if (firmware->storage != PAYGO_STORAGE_READY) {
         return due;
     }
-    if (left > 0 && left != PAYGO_FOR_EVER) {
-        due_s = left < most ? (uint32_t)left : most;
+    if (due_s == 0) {
+        due_s = UINT32_MAX;
     }
     if (firmware->test_s > 0) {
         due_s = sooner(due_s, firmware->test_s);
@@ -649,7 +658,7 @@ static uint32_t world_due_ms(const paygo_firmware *firmware)
     if (firmware->measured.rtc_s != 0) {
         due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
     }
-    return due_s <= most ? sooner(due, due_s * 1000U - firmware->rest_ms) : due;
+    return due_s == UINT32_MAX ? due : sooner(due, sooner(due_s, most) * 1000U - firmware->rest_ms);
 }
 
 /* Time waits while something is said, and is counted from its end on. */
@@ -668,8 +677,14 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
 {
     const uint16_t wire_ms = firmware->held_wire_ms;
     firmware->measured = inputs->measured;
-    pass_time(firmware, firmware->held_world_ms, wire_ms);
-    firmware->held_world_ms = firmware->held_wire_ms = 0;
+    do {
+        const uint16_t world_ms = (uint16_t)sooner(firmware->held_world_ms, LONGEST_PASS_MS);
+        firmware->held_world_ms -= world_ms;
+        pass_time(firmware, world_ms);
+    } while (firmware->held_world_ms > 0);
+    paygo_light_update(&firmware->light, wire_ms);
+    firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
+    firmware->held_wire_ms = 0;
     if (firmware->saving && inputs->write_done) {
         piece_written(firmware, &inputs->storage, outputs);
     }

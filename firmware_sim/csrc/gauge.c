@@ -5,7 +5,6 @@
 
 #define FULL (INT32_C(3600) * PAYGO_BATTERY_MAH)
 #define MOST_MA INT32_C(1000000)
-#define MOST_MS UINT32_C(2000000)
 
 /* Rest voltage in mV at 0, 10, ... 100 % of a 12 V lead-acid battery at 25 degrees (Renogy PWM20 manual, p. 26). */
 static const uint16_t rest_mv[11] PAYGO_FLASH = {10500, 11310, 11580, 11750, 11900, 12060,
@@ -28,7 +27,7 @@ static int32_t from_rest(int32_t mv)
     return FULL;
 }
 
-void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms)
+void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
 {
     int32_t moved_ms, moved;
     if (!gauge->started) {
@@ -37,9 +36,6 @@ void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_
     }
     if (battery_ma > MOST_MA || battery_ma < -MOST_MA) {
         battery_ma = battery_ma > 0 ? MOST_MA : -MOST_MA;
-    }
-    if (elapsed_ms > MOST_MS) {
-        elapsed_ms = MOST_MS;
     }
     moved_ms = battery_ma * (int32_t)(elapsed_ms % 1000U) + gauge->rest;
     moved = battery_ma * (int32_t)(elapsed_ms / 1000U) + moved_ms / 1000;

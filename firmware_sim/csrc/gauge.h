@@ -19,9 +19,9 @@ typedef struct {
 
 /*
  * Takes the battery's voltage (mV) and current (mA, positive charges; what lies beyond 1000 A is taken as 1000 A) of the
- * last `elapsed_ms` of world time (of which no more than 2000 s count).
+ * last `elapsed_ms` of world time.
  */
-void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms);
+void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms);
 
 /* State of charge in thousandths, 0 ... 1000. */
 int32_t paygo_gauge_permille(const paygo_gauge *gauge);

@@ -69,8 +69,8 @@ static int32_t reading(const paygo_firmware *firmware, const paygo_event *event,
     }
 }
 
-/* %A ... %I. */
-static uint64_t number(const paygo_firmware *firmware, const paygo_event *event, char mark)
+/* %A ... %I, without %E and %F. */
+static uint32_t number(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
     const paygo_unit *unit = &firmware->live.unit;
     switch (mark) {
@@ -82,10 +82,6 @@ static uint64_t number(const paygo_firmware *firmware, const paygo_event *event,
         return firmware->live.boot;
     case 'D':
         return (uint32_t)unit->clock;
-    case 'E':
-        return paygo_unit_seconds_left(unit);
-    case 'F':
-        return firmware->answer_seconds;
     case 'H':
         return event->boot;
     default:
@@ -113,7 +109,7 @@ static const char *word(const paygo_firmware *firmware, const paygo_event *event
     case '1':
         return firmware->wrong_field;
     case '2':
-        return paygo_switch_name(firmware->live.load_switch);
+        return paygo_switch_name((paygo_switch)firmware->live.load_switch);
     case '3':
         return paygo_switch_name(paygo_firmware_output(firmware) ? PAYGO_SWITCH_ON : PAYGO_SWITCH_OFF);
     case '4':
@@ -138,6 +134,10 @@ static void say_mark(const paygo_firmware *firmware, const paygo_event *event, c
     } else if (mark >= 'a') {
         const uint8_t decimals = mark == 'i' ? 0 : mark == 'h' ? 1 : 3;
         paygo_text_signed(text, reading(firmware, event, mark), decimals, mark == 'b');
+    } else if (mark == 'E') {
+        paygo_text_number(text, paygo_unit_seconds_left(&firmware->live.unit));
+    } else if (mark == 'F') {
+        paygo_text_number(text, firmware->answer_seconds);
     } else if (mark >= 'A') {
         paygo_text_number(text, number(firmware, event, mark));
     } else {
@@ -228,17 +228,30 @@ static bool listed(const paygo_firmware *firmware, const paygo_reader *storage, 
     return paygo_firmware_alert(firmware, (paygo_alert)i);
 }
 
+/* Counts the active alerts, or the events of the log, and says each if there is a line for that. */
+static uint8_t list(const paygo_firmware *firmware, const paygo_reader *storage, const char *line, paygo_text *text)
+{
+    paygo_event event;
+    uint8_t count = 0;
+    uint8_t i;
+    for (i = 0; i < PAYGO_EVENTS; i++) {
+        if (listed(firmware, storage, i, &event)) {
+            count++;
+            if (line != NULL) {
+                say_line(firmware, &event, line, text);
+            }
+        }
+    }
+    return count;
+}
+
 void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
 {
-    const bool log = firmware->reply == PAYGO_REPLY_LOG;
+    const char *each = firmware->reply == PAYGO_REPLY_LOG      ? PAYGO_IN_FLASH(";%I,%7,%8,%i,%9,%H")
+                       : firmware->reply == PAYGO_REPLY_ALERTS ? PAYGO_IN_FLASH(";%7,%i,%9") : NULL;
     paygo_event event = firmware->event;
-    uint8_t i;
-    if (log || firmware->reply == PAYGO_REPLY_ALERTS) {
-        uint8_t count = 0;
-        for (i = 0; i < PAYGO_EVENTS; i++) {
-            count = (uint8_t)(count + (listed(firmware, storage, i, &event) ? 1U : 0U));
-        }
-        event.seq = count;
+    if (each != NULL) {
+        event.seq = list(firmware, storage, NULL, text);
     }
     paygo_text_begin(text);
     say_line(firmware, &event, line_of(firmware), text);
@@ -248,10 +261,8 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
         }
         say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_END), text);
     }
-    for (i = 0; i < PAYGO_EVENTS && (log || firmware->reply == PAYGO_REPLY_ALERTS); i++) {
-        if (listed(firmware, storage, i, &event)) {
-            say_line(firmware, &event, log ? PAYGO_IN_FLASH(";%I,%7,%8,%i,%9,%H") : PAYGO_IN_FLASH(";%7,%i,%9"), text);
-        }
+    if (each != NULL) {
+        (void)list(firmware, storage, each, text);
     }
     paygo_text_end(text, firmware->console.checked);
 }

@@ -2,7 +2,9 @@
 #include "storage.h"
 
 #include "crc.h"
+#include "flash.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LAYOUT 2U
@@ -16,100 +18,190 @@ typedef char factory_fits[FACTORY_USED <= PAYGO_FACTORY_BYTES ? 1 : -1];
 typedef char slot_fits[SLOT_USED == PAYGO_SLOT_BYTES ? 1 : -1];
 typedef char all_fits[PAYGO_EVENTS_AT + PAYGO_EVENT_PLACES * PAYGO_EVENT_BYTES <= PAYGO_STORAGE_BYTES ? 1 : -1];
 
-/* Reading a record byte by byte. */
+/* Where the records of a kind lie. */
 typedef struct {
-    const paygo_reader *from;
-    uint16_t offset;
+    uint16_t at;
+    uint8_t bytes; /* from one to the next */
+    uint8_t used;
+    uint8_t places;
+} ring;
+
+static const ring rings[] PAYGO_FLASH = {
+    {0, PAYGO_FACTORY_BYTES, FACTORY_USED, 1},
+    {PAYGO_SLOTS_AT, PAYGO_SLOT_BYTES, SLOT_USED, PAYGO_STATES},
+    {PAYGO_CLOCKS_AT, PAYGO_CLOCK_BYTES, PAYGO_CLOCK_BYTES, PAYGO_CLOCKS},
+    {PAYGO_EVENTS_AT, PAYGO_EVENT_BYTES, PAYGO_EVENT_BYTES, PAYGO_EVENT_PLACES},
+};
+
+static uint16_t offset_of(paygo_record_kind kind, uint8_t place)
+{
+    return (uint16_t)(paygo_flash_word(&rings[kind].at) + (uint16_t)(place * paygo_flash_byte(&rings[kind].bytes)));
+}
+
+/* A field of a struct, which a record holds as little-endian number, as bytes, as 0 or 1, or as length and text. */
+typedef struct {
+    uint8_t at;
+    uint8_t bytes; /* of a number: 1, 2 or 4; or one of these */
+} field;
+
+#define FLAG 0U
+#define TEXT 20U
+#define KEY 16U
+
+typedef char texts_fit[PAYGO_SERIAL_MAX == TEXT && PAYGO_TEST_CODE_MAX == TEXT ? 1 : -1];
+
+#define CONFIG(member) offsetof(paygo_factory, config.member)
+
+static const field factory_fields[] PAYGO_FLASH = {
+    {offsetof(paygo_factory, serial), TEXT},
+    {offsetof(paygo_factory, test_code), TEXT},
+    {offsetof(paygo_factory, count), 2},
+    {CONFIG(secret_key), KEY},
+    {CONFIG(starting_code), 4},
+    {CONFIG(max_jump), 2},
+    {CONFIG(max_sync_jump), 2},
+    {CONFIG(older_window), 1},
+    {CONFIG(time_divider), 1},
+    {CONFIG(restricted_digits), FLAG},
+};
+
+static const field saved_fields[] PAYGO_FLASH = {
+    {offsetof(paygo_saved, load_switch), 1},
+    {offsetof(paygo_saved, boot), 4},
+    {offsetof(paygo_saved, event_seq), 4},
+    {offsetof(paygo_saved, acked_seq), 4},
+    {offsetof(paygo_saved, rtc_s), 4},
+    {offsetof(paygo_saved, tests[0]), 2},
+    {offsetof(paygo_saved, tests[1]), 2},
+    {offsetof(paygo_saved, tests[2]), 2},
+    {offsetof(paygo_saved, tests[3]), 2},
+    {offsetof(paygo_saved, tests[4]), 2},
+    {offsetof(paygo_saved, reported), 1},
+};
+
+static const field event_fields[] PAYGO_FLASH = {
+    {offsetof(paygo_event, seq), 4},
+    {offsetof(paygo_event, boot), 4},
+    {offsetof(paygo_event, value), 4},
+    {offsetof(paygo_event, alert), 1},
+    {offsetof(paygo_event, raised), FLAG},
+};
+
+/*
+ * A record that is read, or made: the same code does both. It is made anew for each piece of it that is written, and
+ * the piece is kept.
+ */
+typedef struct {
+    const paygo_reader *from; /* NULL: it is made */
+    paygo_write *write;
+    uint16_t offset; /* of the byte that is read next */
+    uint8_t at;
+    bool blank;      /* all bytes that were read are those of an erased cell */
     uint32_t crc;
-    bool blank; /* all bytes so far are those of an erased cell */
-} scan;
+} pass;
 
 /* The only place that reads storage. */
-static uint8_t get_byte(scan *record)
+static void pass_byte(pass *record, uint8_t *byte)
 {
-    uint8_t byte;
-    record->from->read(record->from->context, record->offset, &byte, 1);
-    record->offset++;
-    record->crc = paygo_crc32_byte(record->crc, byte);
-    record->blank = record->blank && byte == 0xffU;
-    return byte;
+    if (record->from != NULL) {
+        record->from->read(record->from->context, record->offset, byte, 1);
+        record->offset++;
+        record->blank = record->blank && *byte == 0xffU;
+    } else {
+        const uint8_t place = (uint8_t)(record->at - record->write->at); /* before the piece: far beyond its end */
+        if (place < PAYGO_WRITE_BYTES) {
+            record->write->bytes[place] = *byte;
+        }
+        record->at++;
+    }
+    record->crc = paygo_crc32_byte(record->crc, *byte);
 }
 
-static void get_bytes(scan *record, uint8_t *bytes, uint8_t length)
+static void pass_bytes(pass *record, uint8_t *bytes, uint8_t length)
 {
-    uint8_t i;
-    for (i = 0; i < length; i++) {
-        bytes[i] = get_byte(record);
+    while (length > 0) {
+        pass_byte(record, bytes);
+        bytes++;
+        length--;
     }
 }
 
-static uint32_t get(scan *record, uint8_t size)
+static void pass_number(pass *record, void *number, uint8_t size)
 {
-    uint32_t number = 0;
+    const uint16_t probe = 1;
+    const bool little = *(const uint8_t *)&probe == 1U;
+    uint8_t *bytes = number;
     uint8_t i;
     for (i = 0; i < size; i++) {
-        number |= (uint32_t)get_byte(record) << (8U * i);
+        pass_byte(record, bytes + (little ? i : size - 1U - i));
     }
-    return number;
 }
 
-static void get_text(scan *record, char *text, uint8_t room)
+static void pass_fields(pass *record, const field *fields, uint8_t count, void *of)
 {
-    const uint8_t length = get_byte(record);
-    get_bytes(record, (uint8_t *)text, room);
-    text[length < room ? length : room] = '\0';
+    for (; count > 0; count--, fields++) {
+        const uint8_t size = paygo_flash_byte(&fields->bytes);
+        uint8_t *bytes = (uint8_t *)of + paygo_flash_byte(&fields->at);
+        if (size == TEXT) {
+            uint8_t length = (uint8_t)strlen((const char *)bytes);
+            pass_byte(record, &length);
+        }
+        if (size >= KEY) {
+            pass_bytes(record, bytes, size);
+        } else if (size == FLAG) {
+            pass_byte(record, bytes);
+            *bytes = *bytes != 0;
+        } else {
+            pass_number(record, bytes, size);
+        }
+    }
 }
 
-static scan scan_at(const paygo_reader *reader, uint16_t offset)
-{
-    scan record = {NULL, 0, CRC_START, true};
-    record.from = reader;
-    record.offset = offset;
-    return record;
-}
+#define COUNT(fields) (sizeof(fields) / sizeof(fields)[0])
 
-/* Whether the CRC comes next. An erased record, whose CRC fits by chance if it has four bytes, is none. */
-static bool crc_good(scan *record)
+/* The end of a record. Returns whether it is whole; an erased one, whose CRC might fit by chance, is none. */
+static bool pass_crc(pass *record)
 {
     const uint32_t crc = ~record->crc;
-    const uint32_t stored = get(record, CRC_BYTES);
+    uint32_t stored = crc;
+    pass_number(record, &stored, CRC_BYTES);
     return stored == crc && !record->blank;
 }
 
-static uint16_t slot_at(uint8_t slot)
+static pass reading(const paygo_reader *reader, paygo_record_kind kind, uint8_t place)
 {
-    return (uint16_t)(PAYGO_SLOTS_AT + (uint16_t)(slot * PAYGO_SLOT_BYTES));
+    pass record = {NULL, NULL, 0, 0, true, CRC_START};
+    record.from = reader;
+    record.offset = offset_of(kind, place);
+    return record;
 }
 
-static uint16_t clock_at(uint8_t place)
+/* Returns the number of its layout. */
+static uint8_t pass_factory(pass *record, paygo_factory *factory)
 {
-    return (uint16_t)(PAYGO_CLOCKS_AT + (uint16_t)(place * PAYGO_CLOCK_BYTES));
+    uint8_t layout = LAYOUT;
+    pass_byte(record, &layout);
+    pass_fields(record, factory_fields, COUNT(factory_fields), factory);
+    return layout;
 }
 
-static uint16_t event_at(uint32_t seq)
+static void pass_slot(pass *record, uint32_t *sequence, uint8_t unit[PAYGO_UNIT_BYTES], paygo_saved *saved)
 {
-    return (uint16_t)(PAYGO_EVENTS_AT + (uint16_t)(seq % PAYGO_EVENT_PLACES) * PAYGO_EVENT_BYTES);
+    pass_number(record, sequence, 4);
+    pass_bytes(record, unit, PAYGO_UNIT_BYTES);
+    pass_fields(record, saved_fields, COUNT(saved_fields), saved);
 }
 
 static bool read_factory(const paygo_reader *reader, paygo_factory *factory)
 {
-    paygo_config *config = &factory->config;
-    scan record = scan_at(reader, 0);
-    const uint8_t layout = get_byte(&record);
-    get_text(&record, factory->serial, PAYGO_SERIAL_MAX);
-    get_text(&record, factory->test_code, PAYGO_TEST_CODE_MAX);
-    factory->count = (uint16_t)get(&record, 2);
-    get_bytes(&record, config->secret_key, 16);
-    config->starting_code = get(&record, 4);
-    config->max_count = UINT16_MAX;
-    config->max_jump = (uint16_t)get(&record, 2);
-    config->max_sync_jump = (uint16_t)get(&record, 2);
-    config->older_window = get_byte(&record);
-    config->time_divider = get_byte(&record);
-    config->restricted_digits = get_byte(&record) != 0;
-    config->strict_waits = false;
+    const paygo_config *config = &factory->config;
+    pass record = reading(reader, PAYGO_RECORD_FACTORY, 0);
+    uint8_t layout;
+    memset(factory, 0, sizeof *factory);
+    layout = pass_factory(&record, factory);
+    factory->config.max_count = UINT16_MAX;
     /* what a setup can have written (H10, H14) */
-    return crc_good(&record) && layout == LAYOUT && config->starting_code >= 1 &&
+    return pass_crc(&record) && layout == LAYOUT && config->starting_code >= 1 &&
            config->starting_code <= UINT32_C(999999999) && config->max_jump >= 1 && config->max_sync_jump >= 1 &&
            config->older_window <= PAYGO_MAX_OLDER_WINDOW && config->time_divider >= 1;
 }
@@ -117,27 +209,20 @@ static bool read_factory(const paygo_reader *reader, paygo_factory *factory)
 /* Returns the slot's sequence number, 0 when it cannot be read. `touched` tells whether anything was written there. */
 static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved *saved, bool *touched)
 {
-    scan record = scan_at(reader, slot_at(slot));
+    pass record = reading(reader, PAYGO_RECORD_SLOT, slot);
     uint8_t unit[PAYGO_UNIT_BYTES];
-    const uint32_t sequence = get(&record, 4);
-    uint8_t load_switch, i;
+    uint32_t sequence;
+    uint8_t i;
     bool good;
-    get_bytes(&record, unit, PAYGO_UNIT_BYTES);
-    load_switch = get_byte(&record);
-    saved->load_switch = load_switch == PAYGO_SWITCH_OFF ? PAYGO_SWITCH_OFF
-                         : load_switch == PAYGO_SWITCH_ON ? PAYGO_SWITCH_ON : PAYGO_SWITCH_AUTO;
-    saved->boot = get(&record, 4);
-    saved->event_seq = get(&record, 4);
-    saved->acked_seq = get(&record, 4);
-    saved->rtc_s = get(&record, 4);
+    pass_slot(&record, &sequence, unit, saved);
+    good = pass_crc(&record);
     for (i = 0; i < PAYGO_TESTS; i++) {
-        const uint16_t left = (uint16_t)get(&record, 2);
-        saved->tests[i] = (uint16_t)(left < PAYGO_TEST_HOUR_S ? left : PAYGO_TEST_HOUR_S);
+        if (saved->tests[i] > PAYGO_TEST_HOUR_S) {
+            saved->tests[i] = PAYGO_TEST_HOUR_S;
+        }
     }
-    saved->reported = get_byte(&record);
-    good = crc_good(&record);
     *touched = !record.blank;
-    return good && load_switch <= PAYGO_SWITCH_OFF && saved->acked_seq <= saved->event_seq &&
+    return good && saved->load_switch <= PAYGO_SWITCH_OFF && saved->acked_seq <= saved->event_seq &&
                    saved->event_seq - saved->acked_seq <= PAYGO_EVENTS && paygo_unit_load(&saved->unit, unit)
                ? sequence
                : 0;
@@ -146,9 +231,11 @@ static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved 
 /* A clock of the ring, 0 when it cannot be read. */
 static uint32_t read_clock(const paygo_reader *reader, uint8_t place, bool *touched)
 {
-    scan record = scan_at(reader, clock_at(place));
-    const uint32_t clock = get(&record, 4);
-    const bool good = crc_good(&record);
+    pass record = reading(reader, PAYGO_RECORD_CLOCK, place);
+    uint32_t clock;
+    bool good;
+    pass_number(&record, &clock, 4);
+    good = pass_crc(&record);
     *touched = !record.blank;
     return good ? clock : 0;
 }
@@ -164,7 +251,7 @@ static bool read_clocks(const paygo_reader *reader, paygo_journal *journal, uint
     uint8_t place;
     bool touched;
     *newest = 0;
-    journal->clock = PAYGO_CLOCKS;
+    journal->clock = PAYGO_CLOCKS - 1U;
     for (place = 0; place < PAYGO_CLOCKS; place++) {
         const uint32_t clock = read_clock(reader, place, &touched);
         if (clock > *newest) {
@@ -188,6 +275,15 @@ static bool read_clocks(const paygo_reader *reader, paygo_journal *journal, uint
     return true;
 }
 
+void paygo_saved_tick(paygo_saved *saved, uint32_t seconds)
+{
+    uint16_t *left;
+    for (left = saved->tests; left < saved->tests + PAYGO_TESTS; left++) {
+        *left = (uint16_t)(seconds < *left ? *left - seconds : 0);
+    }
+    paygo_unit_tick(&saved->unit, saved->unit.clock + seconds);
+}
+
 /*
  * A journal without a whole slot is new when at most one slot was ever touched (its first write was cut off), and
  * corrupt otherwise: the second slot is written before the first token can be accepted.
@@ -198,9 +294,10 @@ paygo_storage_state paygo_storage_read(const paygo_reader *reader, paygo_factory
     const bool set_up = read_factory(reader, factory);
     uint8_t written = 0;
     uint8_t slot;
-    uint32_t clock, passed;
+    uint32_t clock;
     bool clocks, touched;
-    memset(journal, 0, sizeof *journal);
+    journal->sequence = 0;
+    journal->slot = PAYGO_STATES - 1U;
     for (slot = 0; slot < PAYGO_STATES; slot++) {
         const uint32_t sequence = read_slot(reader, slot, saved, &touched);
         written = (uint8_t)(written + (touched ? 1U : 0U));
@@ -223,179 +320,73 @@ paygo_storage_state paygo_storage_read(const paygo_reader *reader, paygo_factory
         return PAYGO_STORAGE_READY;
     }
     (void)read_slot(reader, journal->slot, saved, &touched);
-    if (clock > saved->unit.clock) {
-        uint8_t i;
-        passed = clock - (uint32_t)saved->unit.clock;
-        for (i = 0; i < PAYGO_TESTS; i++) {
-            saved->tests[i] = (uint16_t)(passed < saved->tests[i] ? saved->tests[i] - passed : 0);
-        }
-        paygo_unit_tick(&saved->unit, clock);
+    if (clock > (uint32_t)saved->unit.clock) {
+        paygo_saved_tick(saved, clock - (uint32_t)saved->unit.clock);
     }
     return PAYGO_STORAGE_READY;
 }
 
+static uint8_t place_of_event(uint32_t seq)
+{
+    return (uint8_t)(seq % PAYGO_EVENT_PLACES);
+}
+
 bool paygo_storage_event(const paygo_reader *reader, uint32_t seq, paygo_event *event)
 {
-    scan record = scan_at(reader, event_at(seq));
-    uint32_t value;
-    event->seq = get(&record, 4);
-    event->boot = get(&record, 4);
-    value = get(&record, 4);
-    event->value = value > (uint32_t)INT32_MAX ? -1 - (int32_t)(UINT32_MAX - value) : (int32_t)value;
-    event->alert = get_byte(&record);
-    event->raised = get_byte(&record) != 0;
-    return crc_good(&record) && event->seq == seq && event->alert < PAYGO_ALERTS;
+    pass record = reading(reader, PAYGO_RECORD_EVENT, place_of_event(seq));
+    pass_fields(&record, event_fields, COUNT(event_fields), event);
+    return pass_crc(&record) && event->seq == seq && event->alert < PAYGO_ALERTS;
 }
 
-/* Writing: the whole record is made for each piece, and the piece is kept. */
-typedef struct {
-    paygo_write *write;
-    uint8_t at;
-    uint32_t crc;
-} making;
-
-static void put_byte(making *record, uint8_t byte)
+/* Begins with the record at its next place. */
+static void go_on(paygo_record *record)
 {
-    const uint8_t place = (uint8_t)(record->at - record->write->at);
-    if (record->at >= record->write->at && place < PAYGO_WRITE_BYTES) {
-        record->write->bytes[place] = byte;
-    }
-    record->at++;
-    record->crc = paygo_crc32_byte(record->crc, byte);
-}
-
-static void put(making *record, uint32_t number, uint8_t size)
-{
-    while (size > 0) {
-        put_byte(record, (uint8_t)(number & 0xffU));
-        number >>= 8;
-        size--;
-    }
-}
-
-static void put_bytes(making *record, const uint8_t *bytes, uint8_t length)
-{
-    uint8_t i;
-    for (i = 0; i < length; i++) {
-        put_byte(record, bytes[i]);
-    }
-}
-
-static void put_text(making *record, const char *text, uint8_t room)
-{
-    const uint8_t length = (uint8_t)strlen(text);
-    uint8_t i;
-    put_byte(record, length);
-    for (i = 0; i < room; i++) {
-        put_byte(record, (uint8_t)(i < length ? text[i] : '\0'));
-    }
-}
-
-static void put_factory(making *record, const paygo_factory *factory)
-{
-    const paygo_config *config = &factory->config;
-    put(record, LAYOUT, 1);
-    put_text(record, factory->serial, PAYGO_SERIAL_MAX);
-    put_text(record, factory->test_code, PAYGO_TEST_CODE_MAX);
-    put(record, factory->count, 2);
-    put_bytes(record, config->secret_key, 16);
-    put(record, config->starting_code, 4);
-    put(record, config->max_jump, 2);
-    put(record, config->max_sync_jump, 2);
-    put_byte(record, config->older_window);
-    put_byte(record, config->time_divider);
-    put_byte(record, config->restricted_digits ? 1 : 0);
-}
-
-static void put_slot(making *record, const paygo_saved *saved, uint32_t sequence)
-{
-    uint8_t unit[PAYGO_UNIT_BYTES];
-    uint8_t i;
-    put(record, sequence, 4);
-    paygo_unit_store(&saved->unit, PAYGO_CLOCK_AHEAD_S, unit);
-    put_bytes(record, unit, PAYGO_UNIT_BYTES);
-    put_byte(record, (uint8_t)saved->load_switch);
-    put(record, saved->boot, 4);
-    put(record, saved->event_seq, 4);
-    put(record, saved->acked_seq, 4);
-    put(record, saved->rtc_s, 4);
-    for (i = 0; i < PAYGO_TESTS; i++) {
-        put(record, saved->tests[i], 2);
-    }
-    put_byte(record, saved->reported);
-}
-
-static void put_event(making *record, const paygo_event *event)
-{
-    put(record, event->seq, 4);
-    put(record, event->boot, 4);
-    put(record, (uint32_t)event->value, 4);
-    put_byte(record, event->alert);
-    put_byte(record, event->raised ? 1 : 0);
-}
-
-/* The slot, or the place of a clock, that the record goes to. */
-static uint8_t place_of(const paygo_record *record, const paygo_journal *journal)
-{
-    uint8_t first;
-    if (record->kind == PAYGO_RECORD_CLOCK) {
-        first = (uint8_t)(journal->clock < PAYGO_CLOCKS ? journal->clock + 1U : 0U);
-        return (uint8_t)((uint8_t)(first + record->tries) % PAYGO_CLOCKS);
-    }
-    first = (uint8_t)(journal->sequence > 0 ? journal->slot + 1U : 0U);
-    return (uint8_t)((uint8_t)(first + record->tries) % PAYGO_STATES);
+    const uint8_t next = (uint8_t)(record->place + 1U);
+    record->place = next < paygo_flash_byte(&rings[record->kind].places) ? next : 0;
+    record->offset = offset_of(record->kind, record->place);
+    record->at = 0;
 }
 
 void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t clock,
                         uint32_t seq)
 {
-    memset(record, 0, sizeof *record);
     record->kind = kind;
-    switch (kind) {
-    case PAYGO_RECORD_SLOT:
-        record->length = SLOT_USED;
-        record->offset = slot_at(place_of(record, journal));
-        break;
-    case PAYGO_RECORD_CLOCK:
-        record->length = PAYGO_CLOCK_BYTES;
-        record->offset = clock_at(place_of(record, journal));
-        record->clock = clock;
-        break;
-    case PAYGO_RECORD_EVENT:
-        record->length = PAYGO_EVENT_BYTES;
-        record->offset = event_at(seq);
-        break;
-    case PAYGO_RECORD_FACTORY:
-    default:
-        record->length = FACTORY_USED;
-        break;
-    }
+    record->length = paygo_flash_byte(&rings[kind].used);
+    record->tries = 0;
+    record->clock = clock;
+    record->place = kind == PAYGO_RECORD_SLOT    ? journal->slot
+                    : kind == PAYGO_RECORD_CLOCK ? journal->clock
+                                                 : place_of_event(seq - 1U);
+    go_on(record);
 }
 
 void paygo_record_piece(paygo_record *record, const paygo_content *content, const paygo_journal *journal,
                         paygo_write *write)
 {
-    making made = {NULL, 0, CRC_START};
+    pass made = {NULL, NULL, 0, 0, false, CRC_START};
     uint8_t left = (uint8_t)(record->length - record->at);
+    uint32_t sequence = journal->sequence + 1U;
+    uint8_t unit[PAYGO_UNIT_BYTES];
     made.write = write;
     write->at = record->at;
     switch (record->kind) {
     case PAYGO_RECORD_SLOT:
-        put_slot(&made, content->saved, journal->sequence + 1U);
+        paygo_unit_store(&content->saved->unit, PAYGO_CLOCK_AHEAD_S, unit);
+        pass_slot(&made, &sequence, unit, content->saved);
         break;
     case PAYGO_RECORD_CLOCK:
-        put(&made, record->clock, 4);
+        pass_number(&made, &record->clock, 4);
         break;
     case PAYGO_RECORD_EVENT:
-        put_event(&made, content->event);
+        pass_fields(&made, event_fields, COUNT(event_fields), content->event);
         break;
     case PAYGO_RECORD_FACTORY:
     default:
-        put_factory(&made, content->factory);
+        (void)pass_factory(&made, content->factory);
         break;
     }
     record->crc = ~made.crc;
-    put(&made, record->crc, CRC_BYTES);
+    (void)pass_crc(&made);
     write->offset = (uint16_t)(record->offset + record->at);
     write->length = left < PAYGO_WRITE_BYTES ? left : (uint8_t)PAYGO_WRITE_BYTES;
     left = (uint8_t)(left - write->length);
@@ -405,34 +396,29 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
 
 bool paygo_record_stored(const paygo_record *record, const paygo_reader *reader, paygo_journal *journal)
 {
-    scan found = scan_at(reader, record->offset);
-    uint8_t i;
+    pass found = reading(reader, record->kind, record->place);
+    uint8_t byte, i;
     for (i = CRC_BYTES; i < record->length; i++) {
-        (void)get_byte(&found);
+        pass_byte(&found, &byte);
     }
-    if (~found.crc != record->crc || get(&found, CRC_BYTES) != record->crc) {
+    if (~found.crc != record->crc || !pass_crc(&found)) {
         return false;
     }
     if (record->kind == PAYGO_RECORD_SLOT) {
-        journal->slot = place_of(record, journal);
+        journal->slot = record->place;
         journal->sequence++;
     } else if (record->kind == PAYGO_RECORD_CLOCK) {
-        journal->clock = place_of(record, journal);
+        journal->clock = record->place;
     }
     return true;
 }
 
-bool paygo_record_elsewhere(paygo_record *record, const paygo_journal *journal)
+bool paygo_record_elsewhere(paygo_record *record)
 {
-    const uint8_t places = (uint8_t)(record->kind == PAYGO_RECORD_SLOT    ? PAYGO_STATES
-                                     : record->kind == PAYGO_RECORD_CLOCK ? PAYGO_CLOCKS
-                                                                          : 1U);
     record->tries++;
-    if (record->tries + 1U >= places) {
+    if (record->tries + 1U >= paygo_flash_byte(&rings[record->kind].places)) {
         return false;
     }
-    record->at = 0;
-    record->offset = record->kind == PAYGO_RECORD_SLOT ? slot_at(place_of(record, journal))
-                                                       : clock_at(place_of(record, journal));
+    go_on(record);
     return true;
 }

@@ -71,7 +71,7 @@ typedef struct {
 /* What a slot of the journal keeps. */
 typedef struct {
     paygo_unit unit;
-    paygo_switch load_switch;
+    uint8_t load_switch; /* a paygo_switch */
     uint32_t boot;      /* starts of the unit */
     uint32_t event_seq; /* of the last event */
     uint32_t acked_seq; /* of the last event that was acknowledged; they are acknowledged in their order */
@@ -79,6 +79,9 @@ typedef struct {
     uint16_t tests[PAYGO_TESTS]; /* s until each of the last test activations is forgotten (H22) */
     uint8_t reported;   /* bit i: the last event of alert i was RAISED */
 } paygo_saved;
+
+/* So many seconds of the unit's clock pass. */
+void paygo_saved_tick(paygo_saved *saved, uint32_t seconds);
 
 /* How the port reads `length` bytes of storage at `offset`. */
 typedef void (*paygo_read)(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
@@ -97,8 +100,8 @@ typedef enum {
 /* Where the rings stand. */
 typedef struct {
     uint32_t sequence; /* of the newest slot; 0 before the first write */
-    uint8_t slot;      /* where it lies */
-    uint8_t clock;     /* where the newest clock lies, PAYGO_CLOCKS before the first */
+    uint8_t slot;      /* where it lies, and */
+    uint8_t clock;     /* where the newest clock does; before the first, the last place */
 } paygo_journal;
 
 /*
@@ -135,16 +138,17 @@ typedef struct {
     uint8_t at;     /* bytes of it that are written */
     uint8_t length;
     uint8_t tries;  /* places that turned out to be bad */
+    uint8_t place;  /* in its ring */
     uint16_t offset;
     uint32_t clock; /* of a record of the clock */
     uint32_t crc;
 } paygo_record;
 
-/* What records are made of. */
+/* What records are made of. It is not changed. */
 typedef struct {
-    const paygo_factory *factory;
-    const paygo_saved *saved;
-    const paygo_event *event;
+    paygo_factory *factory;
+    paygo_saved *saved;
+    paygo_event *event;
 } paygo_content;
 
 /* Begins a record, at the place where it belongs. `clock` is for a record of the clock, `seq` for one of an event. */
@@ -159,6 +163,6 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
 bool paygo_record_stored(const paygo_record *record, const paygo_reader *reader, paygo_journal *journal);
 
 /* Begins it again at the next place. Returns false when there is none but that of the newest record. */
-bool paygo_record_elsewhere(paygo_record *record, const paygo_journal *journal);
+bool paygo_record_elsewhere(paygo_record *record);
 
 #endif

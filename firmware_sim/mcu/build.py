@@ -29,7 +29,10 @@ AVR_RAM = {"atmega328p": 2048, "atmega1284p": 16_384}
 AVR_STACK = 672
 """What the linker keeps free for it; `make firmware` tells what it needs."""
 
-AVR_SMALL = ("-mrelax", "-mcall-prologues", "-mstrict-X", "-fshort-enums", "-fno-tree-switch-conversion")
+AVR_SMALL = (
+    *("-mrelax", "-mcall-prologues", "-mstrict-X", "-fshort-enums"),
+    *("-fno-tree-switch-conversion", "-fno-move-loop-invariants", "-fno-inline-functions-called-once"),
+)
 """What makes its programs smaller."""
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]

@@ -230,9 +230,9 @@ static void the_longest_time_is_no_short_one(void)
     paygo_console console;
     memset(&keypad, 0, sizeof keypad);
     memset(&console, 0, sizeof console);
-    paygo_gauge_update(&gauge, 12500, INT32_MAX, UINT32_MAX);
+    paygo_gauge_update(&gauge, 12500, INT32_MAX, UINT16_MAX);
     CHECK(paygo_gauge_permille(&gauge) == 1000);
-    paygo_gauge_update(&gauge, 12500, INT32_MIN, UINT32_MAX);
+    paygo_gauge_update(&gauge, 12500, INT32_MIN, UINT16_MAX);
     CHECK(paygo_gauge_permille(&gauge) == 0);
     paygo_light_blink(&light, PAYGO_GREEN, 10);
     paygo_light_update(&light, 3 * PAYGO_BLINK_MS - 1U);

@@ -79,12 +79,12 @@ static void check_guard(paygo_guard *guard, const paygo_limit *limit, uint64_t *
     }
 }
 
-static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint32_t elapsed_ms)
+static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
 {
     const bool started = gauge->started;
     const int64_t before = gauge->charge * INT64_C(1000) + gauge->rest;
     const int64_t ma = battery_ma > 1000000 ? 1000000 : battery_ma < -1000000 ? -1000000 : battery_ma;
-    const int64_t moved = ma * (elapsed_ms < 2000000U ? elapsed_ms : 2000000U);
+    const int64_t moved = ma * elapsed_ms;
     paygo_gauge_update(gauge, battery_mv, battery_ma, elapsed_ms);
     require(gauge->charge >= 0 && gauge->charge <= FULL_MA_S);
     require(paygo_gauge_permille(gauge) >= 0 && paygo_gauge_permille(gauge) <= 1000);
@@ -141,7 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, wire_ms);
         check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
         check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), elapsed_ms / 1000U);
-        check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, elapsed_ms);
+        check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, wire_ms);
     }
     return 0;
 }
