@@ -8,11 +8,9 @@ from firmware_sim._native import ffi, lib
 from firmware_sim.plant.home import Measured, SolarHome
 from firmware_sim.power_cut import PowerCut
 from firmware_sim.sabotage import Sabotage
+from firmware_sim.sleep import NEVER_DUE_MS, wakes
 from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError
-
-STEP_MS = 10_000
-"""The longest step in world time."""
 
 KEYS = "0123456789*#"
 LONGEST_BACKLOG = 4096
@@ -26,7 +24,8 @@ class SimulatedUnit:
 
     It starts with power. first_boot: what its first start is called, 1 … 2^31 (H19). Its attributes tell what can be
     seen of it: powered, output (the customer's), charge (the switch to the panel), light (dark, green, red) and
-    last_blink (colour and how often); wire_due_ms: after how many ms of wire time it wants to run, None: never.
+    last_blink (colour and how often); wire_due_ms: after how many ms of wire time it wants to run, None: never;
+    world_due_ms: how long it can sleep through world time if the readings stay as those that it was told.
     """
 
     def __init__(
@@ -41,6 +40,8 @@ class SimulatedUnit:
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
+        self.world_due_ms = NEVER_DUE_MS
+        self.told = home.measured
         self._first_boot = first_boot
         self._firmware = ffi.new("paygo_firmware *")
         self._inputs = ffi.new("paygo_inputs *")
@@ -68,6 +69,7 @@ class SimulatedUnit:
         self.output = False
         self.light = "dark"
         self.wire_due_ms = None
+        self.world_due_ms = NEVER_DUE_MS
         self._rx.clear()
         self._tx.clear()
 
@@ -91,16 +93,13 @@ class SimulatedUnit:
             self._run(0, 0, key)
 
     def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
-        """Lets time pass, in ms. World time is cut into steps of at most 10 s; wire time passes with the first."""
-        while True:
-            step = min(world_ms, STEP_MS)
-            if step:
-                self.home.step(step / 1000, output=self.output, charge=self.charge)
-            self._run(step, wire_ms)
-            world_ms -= step
+        """Lets time pass, in ms. The plant goes on in steps of at most 10 s; the firmware sleeps while nothing changes.
+
+        Wire time passes with the firmware's first step.
+        """
+        for step, measured in wakes(self, world_ms):
+            self._run(step, wire_ms, measured=measured)
             wire_ms = 0
-            if world_ms <= 0:
-                return
 
     def take(self) -> bytes:
         """What the unit has said since the last call."""
@@ -112,12 +111,13 @@ class SimulatedUnit:
             return re.sub(rb"#ALERT;[^\r]*\r\n", b"", said)
         return said
 
-    def _run(self, world_ms: int, wire_ms: int, key: str = "") -> None:
-        """Steps the firmware until it has taken in what there is."""
+    def _run(self, world_ms: int, wire_ms: int, key: str = "", measured: Measured | None = None) -> None:
+        """Steps the firmware until it has taken in what there is. measured: None is what the plant has now."""
         if not self.powered:
             return
         inputs, outputs = self._inputs, self._outputs
-        _put_measured(inputs.measured, self.home.measured)
+        self.told = measured or self.home.measured
+        _put_measured(inputs.measured, self.told)
         inputs.world_ms = world_ms
         inputs.wire_ms = wire_ms
         inputs.key = key.encode() or b"\0"
@@ -141,7 +141,8 @@ class SimulatedUnit:
             if not outputs.busy and not outputs.walking and (not self._rx or outputs.rx_taken == 0):
                 break
         due = outputs.wire_due_ms
-        self.wire_due_ms = None if due == 0xFFFFFFFF else int(due)
+        self.wire_due_ms = None if due == NEVER_DUE_MS else int(due)
+        self.world_due_ms = int(outputs.world_due_ms)
 
     def _act(self) -> None:
         outputs = self._outputs

@@ -35,7 +35,7 @@
 /* A piece of a reply. */
 #define PAYGO_TX_BYTES 48U
 
-/* The longest step in world time that keeps the promises made about power cuts. */
+/* The longest step in world time that keeps the promises made about power cuts; a longer one does if it was not due. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
 
 /* How long a test activation gives light (H22). */
@@ -65,7 +65,7 @@ typedef struct {
 } paygo_measured;
 
 typedef struct {
-    uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS */
+    uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS or what world_due_ms was */
     uint32_t wire_ms;       /* wire time since the last step */
     paygo_measured measured;
     char key;               /* '0' ... '9', '*', '#', or 0 */

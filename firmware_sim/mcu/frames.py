@@ -10,8 +10,8 @@ from firmware_sim.plant.home import Measured
 from firmware_sim.power_cut import PowerCut
 from paygo_core.errors import DeviceError
 
-FRAME_BYTES = 31
-ANSWER_BYTES = 16
+FRAME_BYTES = 32
+ANSWER_BYTES = 20
 CONSOLE_BYTES = 48
 """How many console bytes go with a frame at most; the chip has room for some more."""
 
@@ -32,6 +32,7 @@ class Answer:
     writes: int
     said: int
     wire_due_ms: int
+    world_due_ms: int
 
 
 def _checked(body: bytes) -> bytes:
@@ -48,7 +49,8 @@ def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms:
     """A frame. Wire time beyond 4.6 hours is cut off: no time-out of the wire is longer."""
     numbers = (measured.battery_v, measured.battery_a, measured.panel_v, measured.panel_a, measured.load_a)
     return _checked(
-        struct.pack("<BBBH", 0xA5, console, ord(key or "\0"), world_ms)
+        struct.pack("<BBB", 0xA5, console, ord(key or "\0"))
+        + world_ms.to_bytes(3, "little")
         + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
         + b"".join(_three(round(number * 1000)) for number in numbers)
         + struct.pack("<hI", round(measured.temperature * 10), measured.rtc_s)
@@ -64,7 +66,20 @@ def plan(first_boot: int, cut: PowerCut | None) -> bytes:
 
 def answer(data: bytes) -> Answer:
     """Reads an answer. Raises DeviceError for bytes that are none."""
-    start, flags, light, blinking, blinks, _, writes, said, due, crc = struct.unpack("<BBBBBBHHIH", data)
+    start, flags, light, blinking, blinks, _, writes, said, wire_due, world_due, crc = struct.unpack(
+        "<BBBBBBHHIIH", data
+    )
     if start != 0x5A or crc != crc_hqx(data[:-2], 0xFFFF):
         raise DeviceError("the emulated chip sends no answer that can be read", "its program is none of this version")
-    return Answer(bool(flags & _LAST), bool(flags & 1), bool(flags & 2), light, blinking, blinks, writes, said, due)
+    return Answer(
+        last=bool(flags & _LAST),
+        output=bool(flags & 1),
+        charge=bool(flags & 2),
+        light=light,
+        blinking=blinking,
+        blinks=blinks,
+        writes=writes,
+        said=said,
+        wire_due_ms=wire_due,
+        world_due_ms=world_due,
+    )

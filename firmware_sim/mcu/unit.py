@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 from firmware_sim.mcu.chip import Chip, Exchange
 from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, frame
-from firmware_sim.plant.home import SolarHome
+from firmware_sim.plant.home import Measured, SolarHome
 from firmware_sim.power_cut import PowerCut
+from firmware_sim.sleep import NEVER_DUE_MS, wakes
 from firmware_sim.storage import Storage
-from firmware_sim.unit import COLOURS, KEYS, LONGEST_BACKLOG, STEP_MS
+from firmware_sim.unit import COLOURS, KEYS, LONGEST_BACKLOG
 from paygo_core.errors import PaygoError, Problem
-
-NEVER_DUE = 0xFFFFFFFF
 
 
 class EmulatedUnit:
@@ -32,6 +31,8 @@ class EmulatedUnit:
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
+        self.world_due_ms = NEVER_DUE_MS
+        self.told = home.measured
         self._start = start
         self._first_boot = first_boot
         self._chip: Chip | None = None
@@ -72,6 +73,7 @@ class EmulatedUnit:
         self.output = False
         self.light = "dark"
         self.wire_due_ms = None
+        self.world_due_ms = NEVER_DUE_MS
         self._rx.clear()
         self._tx.clear()
 
@@ -97,16 +99,13 @@ class EmulatedUnit:
             self._run(0, 0, key)
 
     def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
-        """Lets time pass, in ms. World time is cut into steps of at most 10 s; wire time passes with the first."""
-        while True:
-            step = min(world_ms, STEP_MS)
-            if step:
-                self.home.step(step / 1000, output=self.output, charge=self.charge)
-            self._run(step, wire_ms)
-            world_ms -= step
+        """Lets time pass, in ms. The plant goes on in steps of at most 10 s, and the chip sleeps while nothing changes.
+
+        Wire time passes with the chip's first frame.
+        """
+        for step, measured in wakes(self, world_ms):
+            self._run(step, wire_ms, measured=measured)
             wire_ms = 0
-            if world_ms <= 0:
-                return
 
     def take(self) -> bytes:
         """What the unit has said since the last call."""
@@ -114,12 +113,13 @@ class EmulatedUnit:
         self._tx.clear()
         return said
 
-    def _run(self, world_ms: int, wire_ms: int, key: str = "") -> None:
+    def _run(self, world_ms: int, wire_ms: int, key: str = "", measured: Measured | None = None) -> None:
         """Frames to the chip until it has taken in what there is. A chip that fails is switched off."""
+        self.told = measured or self.home.measured
         while self._chip is not None:
             console = bytes(self._rx[:CONSOLE_BYTES])
             del self._rx[:CONSOLE_BYTES]
-            asked = frame(self.home.measured, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
+            asked = frame(self.told, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
             try:
                 self._take(self._chip.exchange(asked, console))
             except Problem:
@@ -147,7 +147,8 @@ class EmulatedUnit:
         self.storage.writes += last.writes
         if self._cut is not None:
             self._cut.after_writes -= last.writes
-        self.wire_due_ms = None if last.wire_due_ms == NEVER_DUE else last.wire_due_ms
+        self.wire_due_ms = None if last.wire_due_ms == NEVER_DUE_MS else last.wire_due_ms
+        self.world_due_ms = last.world_due_ms
         self._tx += exchange.said
 
     def _act(self, answer: Answer) -> None:

@@ -80,7 +80,7 @@ static void put(uint8_t *at, uint32_t number)
     }
 }
 
-static void answer(uint8_t last, paygo_colour blinking, uint8_t blinks, uint32_t due_ms)
+static void answer(uint8_t last, paygo_colour blinking, uint8_t blinks, uint32_t wire_due_ms, uint32_t world_due_ms)
 {
     uint8_t bytes[RIG_ANSWER_BYTES] = {ANSWER_START};
     uint16_t crc;
@@ -89,10 +89,11 @@ static void answer(uint8_t last, paygo_colour blinking, uint8_t blinks, uint32_t
     bytes[3] = (uint8_t)blinking;
     bytes[4] = blinks;
     put(bytes + 6, (uint32_t)said << 16 | writes);
-    put(bytes + 10, due_ms);
+    put(bytes + 10, wire_due_ms);
+    put(bytes + 14, world_due_ms);
     crc = paygo_crc16((const char *)bytes, RIG_ANSWER_BYTES - CRC_BYTES);
-    bytes[14] = (uint8_t)(crc & 0xffU);
-    bytes[15] = (uint8_t)(crc >> 8);
+    bytes[18] = (uint8_t)(crc & 0xffU);
+    bytes[19] = (uint8_t)(crc >> 8);
     rig_send(bytes);
 }
 
@@ -104,13 +105,13 @@ static uint32_t plan(void)
     cut_after = get(6, 4);
     cut_at = get(10, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
-    answer(LAST, PAYGO_DARK, 0, 0);
+    answer(LAST, PAYGO_DARK, 0, 0, 0);
     return first_boot;
 }
 
 uint32_t hal_first_boot(void)
 {
-    answer(LAST, PAYGO_DARK, 0, 0);
+    answer(LAST, PAYGO_DARK, 0, 0, 0);
     while (receive() != PLAN_START) {
         frame_length = 0;
     }
@@ -119,23 +120,22 @@ uint32_t hal_first_boot(void)
 
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
-    (void)world_due_ms; /* the rig says how world time passes */
-    if (running) {
-        answer(LAST, PAYGO_DARK, 0, wire_due_ms);
+    if (running) { /* the rig says how time passes */
+        answer(LAST, PAYGO_DARK, 0, wire_due_ms, world_due_ms);
     }
     while (receive() == PLAN_START) {
         (void)plan();
     }
     inputs->key = (char)frame[2];
-    inputs->world_ms = get(3, 2);
-    inputs->wire_ms = get(5, 3);
-    inputs->measured.battery_mv = get_signed(8, 3);
-    inputs->measured.battery_ma = get_signed(11, 3);
-    inputs->measured.panel_mv = get_signed(14, 3);
-    inputs->measured.panel_ma = get_signed(17, 3);
-    inputs->measured.load_ma = get_signed(20, 3);
-    inputs->measured.temperature_dc = get_signed(23, 2);
-    inputs->measured.rtc_s = get(25, 4);
+    inputs->world_ms = get(3, 3);
+    inputs->wire_ms = get(6, 3);
+    inputs->measured.battery_mv = get_signed(9, 3);
+    inputs->measured.battery_ma = get_signed(12, 3);
+    inputs->measured.panel_mv = get_signed(15, 3);
+    inputs->measured.panel_ma = get_signed(18, 3);
+    inputs->measured.load_ma = get_signed(21, 3);
+    inputs->measured.temperature_dc = get_signed(24, 2);
+    inputs->measured.rtc_s = get(26, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;
@@ -147,7 +147,7 @@ void hal_act(const paygo_outputs *outputs)
     if (now != flags || (uint8_t)outputs->light != light || outputs->blinks > 0) {
         flags = now;
         light = (uint8_t)outputs->light;
-        answer(0, outputs->blinking, outputs->blinks, 0);
+        answer(0, outputs->blinking, outputs->blinks, 0, 0);
     }
 }
 

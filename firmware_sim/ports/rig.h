@@ -7,7 +7,7 @@
  * next frame. Numbers are little-endian, signed ones in two's complement.
  *
  * A frame, RIG_FRAME_BYTES: 0xA5; how many console bytes belong to it (the chip waits for them); the key or 0;
- * world ms, 2 bytes; wire ms, 3; battery mV and mA, panel mV and mA, load mA, 3 each; 0.1 degree Celsius, 2; the clock
+ * world ms and wire ms, 3 bytes each; battery mV and mA, panel mV and mA, load mA, 3 each; 0.1 degree Celsius, 2; the clock
  * chip's seconds, 4; CRC-16.
  *
  * A plan, as long, with zeros before its CRC-16: 0xA6; 1 if the power shall fail in a write; what the first start of
@@ -15,15 +15,16 @@
  * frame after a start is a plan.
  *
  * An answer, RIG_ANSWER_BYTES: 0x5A; flags (1 output, 2 charge, 128 last of this frame); light; the colour of a
- * pattern that began; its blinks; 0; the writes and the console bytes since the frame, 2 each; wire_due_ms, 4; CRC-16.
+ * pattern that began; its blinks; 0; the writes and the console bytes since the frame, 2 each; wire_due_ms and
+ * world_due_ms, 4 each; CRC-16.
  */
 #ifndef PAYGO_RIG_H
 #define PAYGO_RIG_H
 
 #include "hal.h"
 
-#define RIG_FRAME_BYTES 31U
-#define RIG_ANSWER_BYTES 16U
+#define RIG_FRAME_BYTES 32U
+#define RIG_ANSWER_BYTES 20U
 
 /* What the port supplies besides console and storage: sends an answer, and returns when it is out. */
 void rig_send(const uint8_t answer[RIG_ANSWER_BYTES]);

@@ -99,6 +99,7 @@ class Snapshot:
         self.firmware = bytes(ffi.buffer(unit._firmware))
         self.home = copy.deepcopy(unit.home)
         self.output, self.charge = unit.output, unit.charge
+        self.told, self.world_due_ms = unit.told, unit.world_due_ms
 
     def run_on(self) -> SimulatedUnit:
         unit = new_unit()
@@ -106,6 +107,7 @@ class Snapshot:
         ffi.buffer(unit._firmware)[:] = self.firmware
         unit.home = copy.deepcopy(self.home)
         unit.output, unit.charge = self.output, self.charge
+        unit.told, unit.world_due_ms = self.told, self.world_due_ms
         unit.storage.writes = 0
         return unit
 
