@@ -302,7 +302,7 @@ static void pass_time(paygo_firmware *firmware, uint16_t world_ms)
     const paygo_limits *limits = firmware->limits;
     const paygo_measured *measured = &firmware->measured;
     const uint16_t elapsed = (uint16_t)(firmware->rest_ms + world_ms);
-    const uint16_t seconds = elapsed / 1000U;
+    const uint8_t seconds = (uint8_t)(elapsed / 1000U);
     firmware->rest_ms = elapsed % 1000U;
     paygo_saved_tick(&firmware->live, seconds);
     firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
@@ -667,9 +667,6 @@ static void hold(paygo_firmware *firmware, const paygo_inputs *inputs)
     const uint32_t wire_ms = inputs->wire_ms < PAYGO_NEVER_MS ? inputs->wire_ms + firmware->held_wire_ms : PAYGO_NEVER_MS;
     firmware->held_wire_ms = (uint16_t)(wire_ms < PAYGO_NEVER_MS ? wire_ms : PAYGO_NEVER_MS);
     firmware->held_world_ms += inputs->world_ms;
-    if (firmware->held_world_ms < inputs->world_ms) {
-        firmware->held_world_ms = UINT32_MAX;
-    }
 }
 
 /* Everything but what is being said, which must not change under way. */

@@ -33,7 +33,7 @@
 #define PAYGO_WALK_STEPS 64U
 
 /* A piece of a reply. */
-#define PAYGO_TX_BYTES 48U
+#define PAYGO_TX_BYTES 24U
 
 /* The longest step in world time that keeps the promises made about power cuts; a longer one does if it was not due. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)

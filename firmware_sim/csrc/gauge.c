@@ -6,32 +6,32 @@
 #define FULL (INT32_C(3600) * PAYGO_BATTERY_MAH)
 #define MOST_MA INT32_C(1000000)
 
-/* Rest voltage in mV at 0, 10, ... 100 % of a 12 V lead-acid battery at 25 degrees (Renogy PWM20 manual, p. 26). */
+/* Rest voltage in mV, tens, at 0, 10, ... 100 % of a 12 V lead-acid battery at 25 degrees (Renogy PWM20 manual, p. 26). */
 static const uint16_t rest_mv[11] PAYGO_FLASH = {10500, 11310, 11580, 11750, 11900, 12060,
                                                  12200, 12320, 12420, 12500, 12700};
 
-static int32_t from_rest(int32_t mv)
+/* In thousandths. */
+static uint16_t from_rest(int32_t mv)
 {
-    int32_t below = paygo_flash_word(&rest_mv[0]);
+    uint16_t below = 0;
     uint8_t i;
-    if (mv <= below) {
-        return 0;
-    }
-    for (i = 1; i < 11; i++) {
-        const int32_t above = paygo_flash_word(&rest_mv[i]);
-        if (mv < above) {
-            return FULL / 1000 * (100 * (i - 1) + 100 * (mv - below) / (above - below));
+    for (i = 0; i < 11; i++) {
+        const uint16_t above = paygo_flash_word(&rest_mv[i]);
+        if (mv < (int32_t)above) {
+            const uint16_t within = (uint16_t)(mv - below);
+            const uint16_t steps = (uint16_t)((above - below) / 10U);
+            return (uint16_t)(i == 0 ? 0U : 100U * i - 100U + within * 10U / steps);
         }
         below = above;
     }
-    return FULL;
+    return 1000;
 }
 
 void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
 {
     int32_t moved_ms, moved;
     if (!gauge->started) {
-        gauge->charge = from_rest(battery_mv);
+        gauge->charge = FULL / 1000 * from_rest(battery_mv);
         gauge->started = true;
     }
     if (battery_ma > MOST_MA || battery_ma < -MOST_MA) {

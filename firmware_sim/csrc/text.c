@@ -44,26 +44,36 @@ void paygo_text_flash(paygo_text *text, const char *string)
     }
 }
 
-/* Divided by ten as 16-bit digits are on paper: 64-bit division would cost more flash than the rest of this file. */
+/* Divided by ten byte by byte, as on paper: 64-bit division would cost more flash than the rest of this file. */
 static void say_decimal(paygo_text *text, uint64_t number, uint8_t decimals)
 {
     const uint8_t least = (uint8_t)(decimals > 0 ? decimals + 2U : 1U);
-    uint32_t high = (uint32_t)(number >> 32);
-    uint32_t low = (uint32_t)number;
+    uint8_t bytes[8];
     char digits[21];
     uint8_t count = 0;
+    uint8_t i, left;
+    for (i = 0; i < 8U; i++) {
+        bytes[i] = (uint8_t)(number & 0xffU);
+        number >>= 8;
+    }
     do {
-        const uint32_t upper = (high % 10U) << 16 | low >> 16;
-        const uint32_t lower = (upper % 10U) << 16 | (low & 0xffffU);
-        high /= 10U;
-        low = (upper / 10U) << 16 | lower / 10U;
-        digits[count] = (char)('0' + (char)(lower % 10U));
+        uint16_t rest = 0;
+        left = 0;
+        while (i > 0) {
+            i--;
+            rest = (uint16_t)(rest << 8 | bytes[i]);
+            bytes[i] = (uint8_t)(rest / 10U);
+            rest %= 10U;
+            left |= bytes[i];
+        }
+        i = 8;
+        digits[count] = (char)('0' + (char)rest);
         count++;
         if (count == decimals) {
             digits[count] = '.';
             count++;
         }
-    } while ((high | low) > 0 || count < least);
+    } while (left > 0 || count < least);
     while (count > 0) {
         count--;
         paygo_text_char(text, digits[count]);
@@ -92,13 +102,13 @@ void paygo_text_begin(paygo_text *text)
 void paygo_text_end(paygo_text *text, bool check)
 {
     if (check) {
-        uint8_t shift = 16;
+        uint16_t crc = text->crc;
+        uint8_t i;
         (void)say(text, '*');
-        while (shift > 0) {
-            uint8_t digit;
-            shift = (uint8_t)(shift - 4U);
-            digit = (uint8_t)((uint32_t)text->crc >> shift & 15U);
+        for (i = 0; i < 4U; i++) {
+            const uint8_t digit = (uint8_t)(crc >> 12);
             (void)say(text, (char)(digit < 10U ? '0' + digit : 'A' + digit - 10));
+            crc = (uint16_t)(crc << 4);
         }
     }
     (void)say(text, '\r');

@@ -10,7 +10,7 @@ static int32_t ahead(uint32_t moved_s, uint32_t counted_s)
     return behind ? -size : size;
 }
 
-void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s)
+void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint16_t elapsed_s)
 {
     const bool back = rtc_s < witness->last_s;
     uint32_t since = witness->last_s;
@@ -21,7 +21,7 @@ void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elaps
         uint32_t moved = rtc_s;
         if (!back) {
             witness->last_s = rtc_s;
-            witness->counted_s += elapsed_s;
+            witness->counted_s = (uint16_t)(witness->counted_s + elapsed_s);
             if (witness->counted_s < PAYGO_WITNESS_S) {
                 return;
             }

@@ -9,14 +9,14 @@
 #include <stdint.h>
 
 /* The two are compared over this long, and may differ by so much. */
-#define PAYGO_WITNESS_S UINT32_C(600)
+#define PAYGO_WITNESS_S 600U
 #define PAYGO_WITNESS_SLACK_S 60
 
 typedef struct {
     bool tampered;
     uint32_t first_s;   /* the chip, when the comparison began; 0: it has not begun */
     uint32_t last_s;    /* the chip, at the last reading */
-    uint32_t counted_s; /* by the unit's tick since the comparison began */
+    uint16_t counted_s; /* by the unit's tick since the comparison began */
     int32_t off_s;      /* how far the chip was off when they were last compared */
 } paygo_witness;
 
@@ -25,6 +25,6 @@ typedef struct {
  * one is tampering at once, a chip that stands still or runs away when the comparison ends. It is over once the two
  * have agreed for a whole comparison.
  */
-void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s);
+void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint16_t elapsed_s);
 
 #endif

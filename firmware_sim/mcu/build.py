@@ -32,6 +32,7 @@ AVR_STACK = 672
 AVR_SMALL = (
     *("-mrelax", "-mcall-prologues", "-mstrict-X", "-fshort-enums"),
     *("-fno-tree-switch-conversion", "-fno-move-loop-invariants", "-fno-inline-functions-called-once"),
+    *("--param", "large-stack-frame=24", "--param", "large-stack-frame-growth=50"),
 )
 """What makes its programs smaller."""
 
@@ -76,6 +77,8 @@ def _avr(name: str, *options: str, rig: bool) -> Port:
 AVR = _avr("avr", "-DPAYGO_RIG", rig=True)
 AVR_BOARD = _avr("avr-board", rig=False)
 """Without a rig: the timer is its clock."""
+AVR_STANDARD = _avr("avr-standard", "-DPAYGO_NO_EXTENDED", rig=False)
+"""The same for units that take standard tokens only."""
 
 CORTEX_M3 = Port(
     "cortex-m3",
@@ -86,7 +89,7 @@ CORTEX_M3 = Port(
     {"arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi"},
 )
 
-ALL = (AVR, AVR_BOARD, CORTEX_M3)
+ALL = (AVR, AVR_BOARD, AVR_STANDARD, CORTEX_M3)
 
 
 def program(port: Port) -> Path:

@@ -97,7 +97,7 @@ static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_
 }
 
 /* It never misses a chip that went back, and compares only what is there to compare. */
-static void check_witness(paygo_witness *witness, uint32_t rtc_s, uint32_t elapsed_s)
+static void check_witness(paygo_witness *witness, uint32_t rtc_s, uint16_t elapsed_s)
 {
     const paygo_witness before = *witness;
     paygo_witness_update(witness, rtc_s, elapsed_s);
@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_keypad(&keypad, &model, key, entry_length, wire_ms);
         check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, wire_ms);
         check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
-        check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), elapsed_ms / 1000U);
+        check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), wire_ms / 1000U);
         check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, wire_ms);
     }
     return 0;

@@ -170,11 +170,20 @@ def test_what_is_no_command_is_invalid_and_has_no_effect(line):
     assert unit.take() == b""
 
 
-def test_a_command_has_at_most_160_characters():
-    """H4: 160 between `#` and the line end are judged as they are, one more is INVALID, and the next line is good."""
+def test_the_longest_setup_fits_with_its_check():
+    """H4, H6, H14: every field as long as it may be, in 123 characters."""
+    serial, test_code = b"A" * 20, b"7" * 20
+    body = b"SETUP+;%s;999999999;%s;65535;255;1;%s;65535,65535,31" % (serial, KEY.encode(), test_code)
+    line = checked(body) + b"\n"
+    assert len(line) == 1 + 123 + 1
+    assert ask(new_unit(), line) == checked(b"SETUP+;OK") + b"\r\n"
+
+
+def test_a_command_has_at_most_128_characters():
+    """H4: 128 between `#` and the line end are judged as they are, one more is INVALID, and the next line is good."""
     unit = ready_unit()
-    assert ask(unit, b"#TOKEN;" + b"1" * 154 + b"\n") == b"#TOKEN;INVALID\r\n"
-    assert ask(unit, b"#TOKEN;" + b"1" * 155 + b"\n") == INVALID
+    assert ask(unit, b"#TOKEN;" + b"1" * 122 + b"\n") == b"#TOKEN;INVALID\r\n"
+    assert ask(unit, b"#TOKEN;" + b"1" * 123 + b"\n") == INVALID
     assert ask(unit, b"#TOKEN;" + b"1" * 100_000 + b"\n") == b""  # its end did not fit into the port's buffer
     assert ask(unit, b"\n#STATUS;\n") == INVALID + b"#STATUS;INACTIVE\r\n"
 

@@ -12,6 +12,8 @@
 #include "hal.h"
 #endif
 
+#include "crc.h"
+
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/sleep.h>
@@ -230,7 +232,7 @@ static uint8_t column_low(uint8_t column)
 /* Which key is down. One row at a time is pulled low. */
 static char key_down(void)
 {
-    static const char keys[ROWS][COLUMNS] = {{'1', '2', '3'}, {'4', '5', '6'}, {'7', '8', '9'}, {'*', '0', '#'}};
+    static const char keys[ROWS][COLUMNS] PAYGO_FLASH = {{'1', '2', '3'}, {'4', '5', '6'}, {'7', '8', '9'}, {'*', '0', '#'}};
     char found = '\0';
     uint8_t row, column, settle;
     for (row = 0; row < ROWS && found == '\0'; row++) {
@@ -240,7 +242,7 @@ static char key_down(void)
         }
         for (column = 0; column < COLUMNS; column++) {
             if (column_low(column)) {
-                found = keys[row][column];
+                found = paygo_flash_char(&keys[row][column]);
             }
         }
     }
@@ -293,10 +295,10 @@ static uint16_t convert(uint8_t channel)
 /* The noise of many conversions. */
 uint32_t hal_first_boot(void)
 {
-    uint32_t noise = 0;
+    uint32_t noise = UINT32_MAX;
     uint8_t i;
     for (i = 0; i < 64U; i++) {
-        noise = (noise << 5 | noise >> 27) ^ convert((uint8_t)(i % 5U));
+        noise = paygo_crc32_byte(noise, (uint8_t)convert((uint8_t)(i & 3U)));
     }
     return (noise & UINT32_C(0x7fffffff)) + 1U;
 }
