@@ -223,7 +223,7 @@ def _certify(place: Place, tests: list[Test], leave: str, given: dict[str, Any],
     from hw_bridge.conformance.rig import Operator
 
     with ExitStack() as owner:
-        device, record = _device(owner, {**given, "serial": place.serial})
+        device, record, own_key = _device(owner, {**given, "serial": place.serial})
         folder = given["output"] or Path(f"conform-{device.serial.replace('/', '_')}")
         orders = kit.Orders(
             tests,
@@ -232,6 +232,7 @@ def _certify(place: Place, tests: list[Test], leave: str, given: dict[str, Any],
             allow_unlock=given["allow_unlock"],
             leave=leave,
             resume=given["resume"],
+            own_key=own_key,
             record=record,
             announce=note,
         )
@@ -358,8 +359,8 @@ def _confirmed(yes: bool, any_unlocks: bool) -> bool:
     return click.confirm(question, err=True)
 
 
-def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[int], object]]:
-    """The device that the options name, and what records a count of it."""
+def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[int], object], bool]:
+    """The device that the options name, what records a count of it, and whether its key was made for this run."""
     from hw_bridge.cli_provision import listed_device
     from paygo_core.device import Device
     from paygo_core.tokens import DeviceConfig
@@ -368,17 +369,20 @@ def _device(owner: ExitStack, given: dict[str, Any]) -> tuple[Device, Callable[[
     if given["device_list"] is not None:
         if serial is None:
             raise click.UsageError("--device-list needs --serial")
-        return listed_device(given["device_list"], serial), lambda _count: None
+        return listed_device(given["device_list"], serial), lambda _count: None, False
     if given["key"] or given["key_file"]:
         names = ("key", "key_file", "starting_code", "divider", "restricted", "max_count")
         config = device_config({name: given[name] for name in names})
-        return Device(serial or _NEW_SERIAL, config, given["count"]), lambda _count: None
+        return Device(serial or _NEW_SERIAL, config, given["count"]), lambda _count: None, False
     if serial is not None:
         registry = owner.enter_context(open_registry(given["registry_path"]))
-        return registry.device(serial), lambda count: registry.advance(serial, count, "paygo conform")
+        return registry.device(serial), lambda count: registry.advance(serial, count, "paygo conform"), False
+    kept = (given["output"] or Path(f"conform-{_NEW_SERIAL}")) / "device.csv"
+    if given["resume"] and kept.exists():
+        return listed_device(str(kept), _NEW_SERIAL), lambda _count: None, False
     config = DeviceConfig(secrets.token_bytes(16), 1 + secrets.randbelow(999_999_999))
     config = replace(config, time_divider=given["divider"], restricted_digit_set=given["restricted"])
-    return Device(_NEW_SERIAL, config), lambda _count: None
+    return Device(_NEW_SERIAL, config), lambda _count: None, True
 
 
 def _tell(result: Result, name: str, as_json: bool) -> None:

@@ -67,7 +67,8 @@ class Rig:
 @dataclass(frozen=True)
 class Orders:
     """What a run shall do. tests: which. budget: counts. leave: locked, unlocked, or units of credit. output: a folder
-    for what it writes. resume: go on with the results that are there. record: makes a count durable."""
+    for what it writes. resume: go on with the results that are there. own_key: nobody named the device, and its key was
+    made for this run. record: makes a count durable."""
 
     tests: Sequence[Test]
     output: Path
@@ -75,6 +76,7 @@ class Orders:
     allow_unlock: bool = False
     leave: str = "locked"
     resume: bool = False
+    own_key: bool = False
     record: Callable[[int], object] = lambda _count: None
     announce: Callable[[str], None] = lambda _text: None
 
@@ -203,12 +205,17 @@ def _identity(hands: Hands) -> Info | None:
     return info
 
 
+_NAME_IT = "name its key, or --resume in the folder of the run that set it up, whose device.csv has it"
+
+
 def _met(hands: Hands, device: Device, orders: Orders) -> Device:
     """Finds out who the unit is, sets it up if it is new, and takes its own word for its count if that is higher."""
     info = _identity(hands)
-    write_row(device, device.count, orders.output / "device.csv")  # before the unit has the key: it must not be lost
     if info is not None and info.serial and info.serial != device.serial:
         raise DeviceError(f"the unit is {info.serial}, not {device.serial}", "name the device that it is")
+    if info is not None and info.serial and orders.own_key:
+        raise DeviceError("the unit is set up already", _NAME_IT)
+    write_row(device, device.count, orders.output / "device.csv")  # before the unit has the key: it must not be lost
     if info is not None and info.serial:
         return replace(device, count=max(device.count, info.last_count))
     try:
@@ -218,7 +225,8 @@ def _met(hands: Hands, device: Device, orders: Orders) -> Device:
             raise
         with contextlib.suppress(DeviceError):
             hands.driver.status()
-            return device  # an HDK that is set up already
+            if not orders.own_key:
+                return device  # an HDK that is set up already
         raise
     _identity(hands)
     return device

@@ -299,6 +299,24 @@ def test_an_interrupted_run_leaves_the_unit_locked_and_its_count_on_record(tmp_p
         assert len(record.results) >= 30
 
 
+def test_a_unit_with_the_kits_own_key_is_taken_up_again_and_its_key_is_never_lost(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with simulated_unit(tmp_path) as unit:
+        words = ("run", unit.port, "--control", unit.control, "--output", str(out), "--json", "--yes")
+        assert conform(*words, "--spend-counts", "30").returncode == 0
+        (listed,) = read_device_list(out / "device.csv").devices
+        refused = conform(*words, "--spend-counts", "30")
+        assert refused.returncode == 1
+        assert "the unit is set up already" in refused.stderr
+        assert "device.csv" in refused.stderr
+        assert list(read_device_list(out / "device.csv").devices) == [listed]
+        again = conform(*words, "--resume", "--spend-counts", "60")
+        assert again.returncode == 0, again.stderr
+        (later,) = read_device_list(out / "device.csv").devices
+        assert later.config == listed.config
+        assert later.count == last_count(unit) > listed.count
+
+
 def test_a_run_with_a_failure_has_exit_status_1(tmp_path: Path) -> None:
     with simulated_unit(tmp_path, "--sabotage", "output") as unit:
         done = conform(
