@@ -136,8 +136,7 @@ class Chunk:
         for first in range(0, plan.days, WEATHER_DAYS):
             count = min(WEATHER_DAYS, plan.days - first)
             weather = at_site(self._site, count, plan.step_s, plan.seed, skip_days=first)
-            moments = sky(weather.irradiance, weather.ambient)
-            moments["log_irradiance"] = weather.log_irradiance
+            moments = sky(weather.irradiance, weather.ambient, weather.log_irradiance)
             for day in range(count):
                 steps = self._fleet.steps
                 self._day(first + day, moments[day * steps : (day + 1) * steps])

@@ -67,11 +67,18 @@ def paths() -> list[str]:
     return [name for place, name in enumerate(PATHS) if lib.fleet_path_exists(place)]
 
 
+def checked_step(step_s: int) -> int:
+    """The length of a step, if the engine takes it. Raises PaygoError."""
+    if not 1 <= step_s <= 60 or 900 % step_s:
+        raise PaygoError(f"a step cannot take {step_s} s", "steps are a divisor of 900 s, of 1 to 60 s")
+    return step_s
+
+
 class Fleet:
     """Units of one kit at one site.
 
-    charge: of their batteries, 0 … 1. step_s: 1 … 60 and a divisor of 900. threads: 0 for one a core. `fleet[name]` is
-    an array of shape (units,), a view of a field of fleet_block in block.h.
+    charge: of their batteries, 0 … 1. step_s: 1 … 60 and a divisor of 900. threads: 0 for one a core. The names of
+    its fields are those of fleet_block in block.h. Raises PaygoError.
     """
 
     def __init__(
@@ -85,10 +92,8 @@ class Fleet:
         path: str | None = None,
         threads: int = 0,
     ) -> None:
-        if not 1 <= step_s <= 60 or 900 % step_s:
-            raise PaygoError(f"a step cannot take {step_s} s", "steps are a divisor of 900 s, of 1 to 60 s")
         self.units = units
-        self.step_s = step_s
+        self.step_s = checked_step(step_s)
         self.steps = DAY_S // step_s
         self._kit = native(kit)
         self._path = best_path() if path is None else PATHS.index(path)
@@ -212,11 +217,17 @@ def _in_threads(
         return list(pool.map(run, *zip(*pairs, strict=True)))
 
 
-def sky(irradiance: npt.ArrayLike, ambient: npt.ArrayLike) -> npt.NDArray[Any]:
-    """A day's or more sky from W/m² in the panel's plane and °C, an entry a step, as Fleet.day takes it."""
+def sky(
+    irradiance: npt.ArrayLike, ambient: npt.ArrayLike, log_irradiance: npt.ArrayLike | None = None
+) -> npt.NDArray[Any]:
+    """A day's or more sky from W/m² in the panel's plane and °C, an entry a step, as Fleet.day takes it.
+
+    log_irradiance: ln(W/m² / 1000) where it is known already, as a Weather knows it.
+    """
     light = np.asarray(irradiance, np.float32)
     made = np.empty(light.shape, SKY)
     made["irradiance"] = light
-    made["log_irradiance"] = np.log(np.maximum(light, 1.0) / np.float32(1000.0))
+    known = log_irradiance is not None
+    made["log_irradiance"] = log_irradiance if known else np.log(np.maximum(light, 1.0) / np.float32(1000.0))
     made["ambient"] = ambient
     return made

@@ -39,6 +39,32 @@ class Grant:
     seconds: float
 
 
+class Grants(deque[Grant]):
+    """A unit's grants, oldest first."""
+
+    def use(self, seconds: float, *, unlocked: bool) -> dict[str, float]:
+        """Takes active seconds off them and says where they came from; what is beyond them, from the unlock."""
+        used: dict[str, float] = {}
+        while seconds > 0 and self:
+            grant = self[0]
+            taken = min(seconds, grant.seconds)
+            used[grant.source] = used.get(grant.source, 0.0) + taken
+            grant.seconds -= taken
+            seconds -= taken
+            if grant.seconds <= 0:
+                self.popleft()
+        if seconds > 0 and unlocked:
+            used["enable"] = used.get("enable", 0.0) + seconds
+        return used
+
+
+def credit_left(brain: PaygUnit, now: int) -> int:
+    """A unit's credit in s at its own time, as the engine takes it."""
+    brain.tick(now)
+    left = brain.seconds_left
+    return ALWAYS if left is None else min(left, ALWAYS - 1)
+
+
 class Customer:
     """One unit's customer, their tokens and the brain of their unit. seed, unit: who they are."""
 
@@ -55,7 +81,7 @@ class Customer:
         self._next_s = int(draw.between(6, 12) * 3600)
         self._paid_d = 0
         self._last = ""
-        self.grants: deque[Grant] = deque()
+        self.grants = Grants()
 
     def entries_of(self, day: int) -> list[Entry]:
         """What is typed on a day, in the order of time."""
@@ -73,24 +99,11 @@ class Customer:
 
     def credit_s(self, now: int) -> int:
         """As the engine takes it."""
-        self._brain.tick(now)
-        left = self._brain.seconds_left
-        return ALWAYS if left is None else min(left, ALWAYS - 1)
+        return credit_left(self._brain, now)
 
     def use(self, seconds: float) -> dict[str, float]:
         """Takes active seconds off the grants, oldest first, and says where they came from."""
-        used: dict[str, float] = {}
-        while seconds > 0 and self.grants:
-            grant = self.grants[0]
-            taken = min(seconds, grant.seconds)
-            used[grant.source] = used.get(grant.source, 0.0) + taken
-            grant.seconds -= taken
-            seconds -= taken
-            if grant.seconds <= 0:
-                self.grants.popleft()
-        if seconds > 0 and self._brain.unlocked:
-            used["enable"] = used.get("enable", 0.0) + seconds
-        return used
+        return self.grants.use(seconds, unlocked=self._brain.unlocked)
 
     def _pay(self, typed: list[Entry], now: int) -> None:
         draw = self._draw

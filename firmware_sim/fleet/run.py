@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.fleet.chunk import TABLES, Plan, run_chunk
+from firmware_sim.fleet.engine import checked_step
 from firmware_sim.fleet.faults import KINDS
 from firmware_sim.plant.catalogue import kit
 from firmware_sim.plant.sites import site
@@ -31,8 +32,7 @@ def checked(plan: Plan) -> Plan:
     for name, value, most in (("units", plan.units, MOST_UNITS), ("days", plan.days, MOST_DAYS)):
         if not 1 <= value <= most:
             raise PaygoError(f"a fleet cannot have {value} {name}", f"{name} lie between 1 and {most}")
-    if not 1 <= plan.step_s <= 60 or 900 % plan.step_s:
-        raise PaygoError(f"a step cannot take {plan.step_s} s", "steps are a divisor of 900 s, of 1 to 60 s")
+    checked_step(plan.step_s)
     if not 0 <= plan.seed < 1 << 63:
         raise PaygoError(f"the seed cannot be {plan.seed}", "a seed is a whole number from 0 to 2**63 - 1")
     for model in plan.models:

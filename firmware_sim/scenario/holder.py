@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from firmware_sim.fleet.chances import Chances
-from firmware_sim.fleet.engine import ALWAYS, DAY_S
-from firmware_sim.fleet.payments import VERDICTS, Entry, Grant
+from firmware_sim.fleet.engine import DAY_S
+from firmware_sim.fleet.payments import VERDICTS, Entry, Grant, Grants, credit_left
 from firmware_sim.scenario.reading import Event
 from paygo_core import DeviceConfig, PaygoError, PaygUnit, TokenType, generate_token
 from paygo_core.decoding import Reason
@@ -32,7 +30,7 @@ class Holder:
         self._slips: dict[str, tuple[str, Event, int]] = {}
         self._last = ""
         self._typed_count = 0
-        self._grants: deque[Grant] = deque()
+        self._grants = Grants()
 
     def act(self, event: Event, at_s: int) -> Entry | None:
         """Issues or types what the event says; None where nothing is typed. Raises PaygoError."""
@@ -64,24 +62,11 @@ class Holder:
 
     def credit_s(self, at_s: int) -> int:
         """As the engine takes it."""
-        self._brain.tick(at_s + self._ahead_s)
-        left = self._brain.seconds_left
-        return ALWAYS if left is None else min(left, ALWAYS - 1)
+        return credit_left(self._brain, at_s + self._ahead_s)
 
     def use(self, seconds: float) -> dict[str, float]:
         """Takes active seconds off what was granted, oldest first, and says where they came from."""
-        used: dict[str, float] = {}
-        while seconds > 0 and self._grants:
-            grant = self._grants[0]
-            taken = min(seconds, grant.seconds)
-            used[grant.source] = used.get(grant.source, 0.0) + taken
-            grant.seconds -= taken
-            seconds -= taken
-            if grant.seconds <= 0:
-                self._grants.popleft()
-        if seconds > 0 and self._brain.unlocked:
-            used["enable"] = used.get("enable", 0.0) + seconds
-        return used
+        return self._grants.use(seconds, unlocked=self._brain.unlocked)
 
     def _issue(self, event: Event) -> str:
         value = event.days if event.what in ("add", "set") else 0 if event.what == "lock" else None

@@ -180,8 +180,7 @@ class _Player:
         self._scenario, self._tell, self._pace = scenario, tell, pace
         self._step_s = scenario.step_s
         weather = weather_of(scenario)
-        self._sky = sky(weather.irradiance, weather.ambient)
-        self._sky["log_irradiance"] = weather.log_irradiance
+        self._sky = sky(weather.irradiance, weather.ambient, weather.log_irradiance)
         self._groups = [_Units(scenario, group, float(weather.ambient[0])) for group in scenario.groups]
         self._of = [units for units in self._groups for _ in range(units.group.count)]
         self._people: list[Holder | Customer] = [
