@@ -285,21 +285,13 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     return changed;
 }
 
-static void prepare(fleet_common *common, const fleet_kit *kit, const fleet_sky *sky, float dt)
+/* What is the same in all steps of a run. */
+static void prepare(fleet_common *common, const fleet_kit *kit, float dt)
 {
     const fleet_model *model = &kit->model;
-    const int32_t lit = sky->irradiance > 1.0f;
-    const float light = lit ? sky->irradiance * 0.001f : 0.0f;
-    const float warm = sky->ambient + model->warming * sky->irradiance - 25.0f;
-    const float open_v = model->open_v + model->open_v_per_k * warm + model->open_v_per_log * sky->log_irradiance;
     float before = 0.0f;
     int k;
     common->dt = dt;
-    common->lit = -lit;
-    common->shift_v = lit ? open_v - model->open_v : 0.0f;
-    common->open_v = lit && open_v > 0.0f ? open_v : 0.0f;
-    common->light_a = model->short_a * (1.0f + model->short_per_k * warm) * light;
-    common->best_w = model->power_w * light * (1.0f + model->power_per_k * warm) * model->converter;
     common->follow = dt / (dt + model->follow_s);
     common->battery_follow = dt / (dt + model->battery_follow_s);
     common->board_follow = dt / (dt + model->board_follow_s);
@@ -313,16 +305,31 @@ static void prepare(fleet_common *common, const fleet_kit *kit, const fleet_sky 
     }
 }
 
+/* What the sky of a step does to the panels. */
+static void shine(fleet_common *common, const fleet_model *model, const fleet_sky *sky)
+{
+    const int32_t lit = sky->irradiance > 1.0f;
+    const float light = lit ? sky->irradiance * 0.001f : 0.0f;
+    const float warm = sky->ambient + model->warming * sky->irradiance - 25.0f;
+    const float open_v = model->open_v + model->open_v_per_k * warm + model->open_v_per_log * sky->log_irradiance;
+    common->lit = -lit;
+    common->shift_v = lit ? open_v - model->open_v : 0.0f;
+    common->open_v = lit && open_v > 0.0f ? open_v : 0.0f;
+    common->light_a = model->short_a * (1.0f + model->short_per_k * warm) * light;
+    common->best_w = model->power_w * light * (1.0f + model->power_per_k * warm) * model->converter;
+}
+
 int32_t FLEET_JOIN(fleet_run, FLEET_NAME)(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps,
                                           int32_t dt_s)
 {
+    fleet_common common;
     int32_t step;
+    prepare(&common, kit, (float)dt_s);
     for (step = 0; step < steps; step++) {
-        fleet_common common;
         fleet_int any = law_all(0);
         int32_t changed = 0;
         int i;
-        prepare(&common, kit, &sky[step], (float)dt_s);
+        shine(&common, &kit->model, &sky[step]);
         for (i = 0; i < FLEET_LANES; i += FLEET_WIDTH) {
             any |= FLEET_JOIN(step, FLEET_NAME)(block, i, kit, &sky[step], &common, dt_s);
         }
