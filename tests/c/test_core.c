@@ -1,19 +1,10 @@
 /* The portable core by itself, as firmware links it: published vectors, edges of counts, digits and stored state. */
 #include "slots.h"
 #include "unit.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int failures = 0;
-
-#define CHECK(condition)                                                       \
-    do {                                                                       \
-        if (!(condition)) {                                                    \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                        \
-        }                                                                      \
-    } while (0)
 
 static const uint8_t KEY[16] = {0xa2, 0x9a, 0xb8, 0x2e, 0xdc, 0x5f, 0xbb, 0xc4,
                                 0x1e, 0xc9, 0x53, 0x0f, 0x6d, 0xac, 0x86, 0xb1};

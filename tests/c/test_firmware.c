@@ -1,19 +1,10 @@
 /* The firmware by itself, as a board links it: checks, guards, the console's limits, a torn journal, and noise. */
 #include "commands.h"
 #include "crc.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int failures = 0;
-
-#define CHECK(condition)                                                       \
-    do {                                                                       \
-        if (!(condition)) {                                                    \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                        \
-        }                                                                      \
-    } while (0)
 
 static const char SETUP[] = "#SETUP+;SLT220000001;123456789;a29ab82edc5fbbc41ec9530f6dac86b1;1;1;0;;\n";
 static const char WEEK[] = "#TOKEN;016609796\n";

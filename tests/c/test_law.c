@@ -1,18 +1,9 @@
 /* The control law: each protection with its delays, each stage of a charge, and the same from 1 to 60 s a step. */
 #include "law.h"
+#include "check.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static int failures = 0;
-
-#define CHECK(condition)                                                       \
-    do {                                                                       \
-        if (!(condition)) {                                                    \
-            (void)fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            failures++;                                                        \
-        }                                                                      \
-    } while (0)
 
 /* A unit on a quiet day. */
 typedef struct {
