@@ -44,8 +44,9 @@ typedef struct {
     float short_a; float open_v; float c1; float per_c2_open; float short_per_k; float open_v_per_k;
     float open_v_per_log; float warming; float power_w; float power_per_k; int32_t mppt; float converter;
     float path_drop_v;
-    float capacity_as; float ohm; float cells; float rest_v[...]; float charge_near; float charge_far;
-    float charge_edge; float discharge_near; float discharge_far; float discharge_edge; float final_v;
+    float capacity_as; float ohm; float cells; float rest_v[...]; float charge_near; float charge_bend;
+    float charge_far; float charge_edge; float discharge_near; float discharge_bend; float discharge_far;
+    float discharge_edge; float final_v;
     float follow_s; float efficiency_slope; float leak_per_s; float bms_open_v; float bms_close_v;
     float unit_w; float switch_ohm; float board_k_per_w; float board_follow_s; float battery_k_per_w;
     float battery_follow_s; float clamp_v; float clamp_j; float input_clamp_v; float input_max_v; float output_max_v;

@@ -11,6 +11,14 @@ REST_V = (10.50, 11.31, 11.58, 11.75, 11.90, 12.06, 12.20, 12.32, 12.42, 12.50, 
 OHMIC_OHM_AH = 0.32
 """Ohmic resistance times capacity (Vinachem 12V-40Ah sheet)."""
 
+REFERENCE_AH = 300.0
+"""Of the stationary cells whose currents in A the formulas take: another battery's are scaled to it. Anything from 200
+to 500 Ah moves a discharge at C/20 and faster by less than 0.05 V."""
+
+DISCHARGE_FAR, DISCHARGE_EDGE = 0.13, 0.1
+"""What a discharge takes near empty, beyond the rest voltage, which itself falls to the cut-off: from the capacities
+that data sheets promise in 20, 10 and 5 h."""
+
 POLARISATION_S = 600.0
 """Time constant with which the voltage follows a change of current beyond the ohmic step; typical."""
 
@@ -18,8 +26,8 @@ POLARISATION_S = 600.0
 class Battery:
     """State of charge and terminal voltage under a current.
 
-    Over-voltages of charge, discharge and gassing are those of Copetti, Lorenzo and Chenlo (1993), as is the coulombic
-    efficiency; 25 °C; no self-discharge, no ageing.
+    Over-voltages of charge, discharge and gassing beyond the ohmic one have the form of Copetti, Lorenzo and Chenlo
+    (1993), as has the coulombic efficiency; 25 °C; no self-discharge, no ageing. docs/plant.md says what differs.
     """
 
     def __init__(self, capacity_ah: float = 18.0, state_of_charge: float = 0.7) -> None:
@@ -46,18 +54,18 @@ class Battery:
         efficiency = self._efficiency(current_a) if current_a > 0 else 1.0
         charge = self.state_of_charge + current_a * efficiency * seconds / 3600 / self.capacity_ah
         self.state_of_charge = min(max(charge, 0.0), 1.0)
-        target = self._steady_v(current_a) - self.rest_v - current_a * OHMIC_OHM_AH / self.capacity_ah
+        target = self._over_v(current_a)
         self._polarisation_v += (target - self._polarisation_v) * -math.expm1(-seconds / POLARISATION_S)
 
-    def _steady_v(self, current_a: float) -> float:
+    def _over_v(self, current_a: float) -> float:
         rate = abs(current_a) / self.capacity_ah
+        amperes = rate * REFERENCE_AH
         if current_a > 0:
             distance = max(1 - self.state_of_charge, 1e-3)
-            over: float = rate * (6 / (1 + current_a**0.86) + 0.48 / distance**1.2 + 0.036)
-            return min(self.rest_v + 6 * over, 6 * (2.45 + 2.011 * math.log1p(rate)))
-        distance = max(self.state_of_charge, 0.02)
-        under: float = rate * (4 / (1 + abs(current_a) ** 1.3) + 0.27 / distance**1.5 + 0.02)
-        return max(self.rest_v - 6 * under, 0.0)
+            over: float = rate * (6 / (1 + amperes**0.86) + 0.48 / distance**1.2 + 0.036)
+            return min(6 * over, max(6 * (2.45 + 2.011 * math.log1p(rate)) - self.rest_v, 0.0))
+        under: float = rate * (4 / (1 + amperes**1.3) + DISCHARGE_FAR / (self.state_of_charge + DISCHARGE_EDGE))
+        return -6 * under
 
     def _efficiency(self, current_a: float) -> float:
         slope = 20.73 / (current_a / (self.capacity_ah / 10) + 0.55)

@@ -94,6 +94,15 @@ FLEET_INLINE fleet_float fleet_exp(fleet_float x)
     return poly * FLEET_BITS((whole + 127) << 23);
 }
 
+/* The current of `watts` into a voltage of `v` and a resistance: two steps of Newton's, from where the bus was. */
+FLEET_INLINE fleet_float fleet_follow(fleet_float watts, fleet_float per_bus, fleet_float v, fleet_float ohm)
+{
+    const fleet_float low_v = fleet_most(v, fleet_all(1.0f));
+    const fleet_float first_a = watts * per_bus;
+    const fleet_float second_a = (ohm * first_a * first_a + watts) / (2.0f * ohm * first_a + low_v);
+    return (ohm * second_a * second_a + watts) / (2.0f * ohm * second_a + low_v);
+}
+
 /* What does not differ from unit to unit in a step. */
 typedef struct {
     float dt;
@@ -129,7 +138,8 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     }
     const fleet_float still_v = rest + FLOAT(follows_v);
     const fleet_float colder = 1.0f - 0.02f * fleet_least(fleet_most(warmth, fleet_all(-40.0f)), fleet_all(20.0f));
-    const fleet_float per_c = FLOAT(per_capacity) * 3600.0f * model->cells * colder;
+    const fleet_float per_ah = FLOAT(per_capacity) * 3600.0f;
+    const fleet_float per_c = per_ah * model->cells * colder;
 
     /* What flows. */
     const fleet_int stuck = INT(stuck_on);
@@ -148,10 +158,14 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
         lane_a *
         (1.0f - model->c1 * (fleet_exp(fleet_least((at_v - common->shift_v) * model->per_c2_open, fleet_all(20.0f))) - 1.0f));
     const fleet_float offered_a =
-        fleet_most(model->mppt ? (fleet_float)(common->best_w * FLOAT(soiling) * per_bus) : curve_a, fleet_all(0.0f));
+        fleet_most(model->mppt ? fleet_follow(common->best_w * FLOAT(soiling), per_bus,
+                                              still_v + model->path_drop_v - (load_a + own_a) * ohm, ohm)
+                               : curve_a,
+                   fleet_all(0.0f));
     /* The current that ends this step at the target: what follows slowly rises under it within the step, too. */
-    const fleet_float guess_a = fleet_most(FLOAT(battery_a), fleet_all(0.0f));
-    const fleet_float rise_ohm = per_c * (model->charge_near / (1.0f + 0.9f * guess_a) + model->charge_far / (model->charge_edge - full));
+    const fleet_float guess_x = fleet_most(FLOAT(battery_a), fleet_all(0.0f)) * per_ah;
+    const fleet_float rise_ohm = per_c * (model->charge_near / (1.0f + model->charge_bend * guess_x) +
+                                          model->charge_far / (model->charge_edge - full));
     const fleet_float spare_v =
         FLEET_TO_FLOAT(INT(law.target_mv)) * 0.001f - rest - FLOAT(follows_v) * (1.0f - common->follow);
     const fleet_float held_a =
@@ -165,9 +179,11 @@ FLEET_INLINE fleet_int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, c
     const fleet_float in_a = fleet_only(filling, battery_a);
     const fleet_float out_a = fleet_only(~filling, -battery_a);
     const fleet_float size_a = in_a + out_a;
-    const fleet_float x = size_a * FLOAT(per_capacity) * 3600.0f;
-    const fleet_float over = model->charge_near / (1.0f + 0.9f * size_a) + model->charge_far / (model->charge_edge - full);
-    const fleet_float under = model->discharge_near / (1.0f + size_a) + model->discharge_far / (full + model->discharge_edge);
+    const fleet_float x = size_a * per_ah;
+    const fleet_float over =
+        model->charge_near / (1.0f + model->charge_bend * x) + model->charge_far / (model->charge_edge - full);
+    const fleet_float under = model->discharge_near / (1.0f + model->discharge_bend * x) +
+                              model->discharge_far / (full + model->discharge_edge);
     const fleet_float most_v = fleet_most(model->cells * (model->final_v + 2.0f * x / (1.0f + 0.45f * x)) - rest,
                                           fleet_all(0.0f));
     const fleet_float goal_v = FLEET_PICK(filling, fleet_least(per_c * size_a * over, most_v), -per_c * size_a * under);

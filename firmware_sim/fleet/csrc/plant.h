@@ -36,10 +36,12 @@ typedef struct {
     float ohm;                /* charged, at 25 degrees; more when cold and when empty */
     float cells;
     float rest_v[FLEET_REST_POINTS];
-    float charge_near;        /* what a cell's voltage rises by under a charge of I / C10 = x:  */
-    float charge_far;         /* x (near / (1 + 0.9 I) + far / (edge - S)) */
+    float charge_near;        /* what a cell's voltage rises by under a charge of I / C10 = x: */
+    float charge_bend;        /* x (near / (1 + bend x) + far / (edge - S)) */
+    float charge_far;
     float charge_edge;
-    float discharge_near;     /* and sinks by under a discharge: x (near / (1 + I) + far / (S + edge)) */
+    float discharge_near;     /* and sinks by under a discharge: x (near / (1 + bend x) + far / (S + edge)) */
+    float discharge_bend;
     float discharge_far;
     float discharge_edge;
     float final_v;            /* a cell comes no higher than final_v + 2 x / (1 + 0.45 x) */
