@@ -123,6 +123,8 @@ def fleet_budgets(results: Results) -> list[Budget]:
             Budget(f"fleet, {path}: a unit's step", 1e9 / rate if rate else None, limit, True, "ns"),
             Budget(f"fleet, {path}: faster than scalar", results.ratio("test_fleet_day[scalar]", name), times),
         ]
+    share = results.ratio("test_fleet_year", "test_engine_year")
+    table.append(Budget("fleet: a year of 1000 units with its files, of the engine alone", share, 2, True))
     return table
 
 

@@ -10,6 +10,9 @@ from types import TracebackType
 
 from paygo_core.errors import PaygoError
 
+PREFIX = ".paygo-"
+"""Of a draft's own name, by which it is known when its program was killed."""
+
 
 class Draft:
     """A file, mode 0600, that appears under its name only when it is published, and else not at all."""
@@ -19,7 +22,7 @@ class Draft:
 
     def __enter__(self) -> Draft:
         try:
-            handle, self._name = tempfile.mkstemp(prefix=".paygo-", dir=self._target.parent)
+            handle, self._name = tempfile.mkstemp(prefix=PREFIX, dir=self._target.parent)
         except OSError as error:
             raise self._failed(error) from None
         self._stream = open(handle, "wb")
@@ -75,3 +78,10 @@ class Draft:
     def _finish(self) -> None:
         self._stream.flush()
         os.fsync(self._stream.fileno())
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Writes a file, or leaves what was there. Raises PaygoError when it cannot be written."""
+    with Draft(target) as draft:
+        draft.write(content)
+        draft.publish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from paygo_core._native import lib
 from paygo_core.errors import PaygoError
@@ -19,9 +20,12 @@ def available_simd() -> list[str]:
 def chosen_simd() -> str:
     """The path that is taken: what PAYGO_SIMD names, or the best. Raises PaygoError when it names none we have."""
     available = available_simd()
-    forced = os.environ.get("PAYGO_SIMD")
-    if not forced:
-        return available[-1]
-    if forced not in available:
+    return forced_simd(available) or available[-1]
+
+
+def forced_simd(available: Iterable[str]) -> str:
+    """What PAYGO_SIMD names, empty when it does not. Raises PaygoError when that is not available."""
+    forced = os.environ.get("PAYGO_SIMD", "")
+    if forced and forced not in available:
         raise PaygoError(f"PAYGO_SIMD names {forced!r}", f"this machine has {', '.join(available)}")
     return forced

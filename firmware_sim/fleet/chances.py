@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_MASK = (1 << 64) - 1
-
-
-def _mixed(state: int) -> int:
-    """SplitMix64's output function (Steele, Lea and Flood 2014)."""
-    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
-    return state ^ state >> 31
+from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 
 
 class Chances:
@@ -19,12 +11,12 @@ class Chances:
     __slots__ = ("_state",)
 
     def __init__(self, seed: int, unit: int, purpose: int) -> None:
-        self._state = _mixed(_mixed(_mixed(seed + _GOLDEN & _MASK) + unit & _MASK) + purpose & _MASK)
+        self._state = mixed(mixed(mixed(seed + GOLDEN & MASK) + unit & MASK) + purpose & MASK)
 
     def next(self) -> float:
         """0 ≤ it < 1."""
-        self._state = self._state + _GOLDEN & _MASK
-        return (_mixed(self._state) >> 11) / (1 << 53)
+        self._state = self._state + GOLDEN & MASK
+        return (mixed(self._state) >> 11) / (1 << 53)
 
     def between(self, low: float, high: float) -> float:
         """low ≤ it < high."""

@@ -5,8 +5,8 @@ A chunk is a function of the plan and its number alone, wherever and in whatever
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from firmware_sim._fleet import lib
 from firmware_sim.fleet import faults
 from firmware_sim.fleet.engine import DAY_S, DEEDS, EVENT, FULL, LANES, Fleet, sky
-from firmware_sim.fleet.payments import Customer
+from firmware_sim.fleet.payments import SOURCES, Customers
+from firmware_sim.fleet.tables import COLUMNS, parquet
 from firmware_sim.plant.catalogue import Kit, kit
-from firmware_sim.plant.loads import demand
+from firmware_sim.plant.loads import Homes
 from firmware_sim.plant.weather import at_site
 
 CODES = (
@@ -71,33 +72,6 @@ class Plan:
         return found
 
 
-class _Columns:
-    """Rows that grow, column by column."""
-
-    def __init__(self, **kinds: str) -> None:
-        self._kinds = kinds
-        self._rows: dict[str, list[Any]] = {name: [] for name in kinds}
-
-    def add(self, **values: Any) -> None:
-        """One row, or as many as the arrays have."""
-        for name, rows in self._rows.items():
-            rows.append(values[name])
-
-    def parquet(self, pyarrow: Any, parquet: Any, order: tuple[str, ...]) -> bytes:
-        """The table, sorted."""
-        arrays = {}
-        for name, kind in self._kinds.items():
-            rows = self._rows[name]
-            if rows and isinstance(rows[0], np.ndarray):
-                arrays[name] = pyarrow.array(np.concatenate(rows), getattr(pyarrow, kind)())
-            else:
-                arrays[name] = pyarrow.array(rows, getattr(pyarrow, kind)())
-        table = pyarrow.table(arrays).sort_by([(name, "ascending") for name in order])
-        sink = io.BytesIO()
-        parquet.write_table(table, sink, compression="zstd", row_group_size=32_768)
-        return sink.getvalue()
-
-
 class Chunk:
     """Runs it, day by day."""
 
@@ -107,31 +81,22 @@ class Chunk:
         model, self._site = plan.model_and_site(int(units[0]))
         self._kit: Kit = kit(model)
         self._fleet = Fleet(self._kit, len(units), step_s=plan.step_s, threads=1)
-        self._customers = [Customer(plan.seed, int(unit)) for unit in units]
-        self._deeds = [faults.plan(plan.seed, int(unit), self._kit, plan.days, plan.rates) for unit in units]
-        for deeds in self._deeds:
-            deeds.reverse()
+        self._homes = Homes(self._kit.home, units, plan.seed)
+        self._customers = Customers(plan.seed, units)
+        self._deeds: dict[int, list[tuple[int, faults.Deed]]] = defaultdict(list)
+        for place, unit in enumerate(units.tolist()):
+            for deed in faults.plan(plan.seed, unit, self._kit, plan.days, plan.rates):
+                self._deeds[deed.at_s // DAY_S].append((place, deed))
         self._active: list[dict[str, float]] = [{} for _ in units]
         self._open: dict[tuple[int, int], tuple[int, int, int, float]] = {}
         self._health = np.ones(len(units))
-        self.payers = [customer.payer for customer in self._customers]
-        wide = ("panel_wh", "load_wh", "unserved_wh", "charge_min", "charge_max", "charge_end", "light_h", "on_h",
-                "payment_h", "bonus_h", "manual_h", "enable_h", "low_h", "battery_max_c", "health")  # fmt: skip
-        self._tables = {
-            "days": _Columns(unit="int32", day="int32", battery_min_mv="int32", battery_max_mv="int32",
-                             **dict.fromkeys(wide, "float32")),
-            "alerts": _Columns(unit="int32", code="string", raised_s="int64", cleared_s="int64", value="int32",
-                               threshold="int32", clamp_j="float32"),
-            "failures": _Columns(unit="int32", at_s="int64", part="string", cause="string"),
-            "tokens": _Columns(unit="int32", at_s="int64", kind="string", reason="string", days="float32",
-                               verdict="string"),
-        }  # fmt: skip
+        self.payers = self._customers.payers
+        self._rows: dict[str, dict[str, list[Any]]] = {
+            name: {column: [] for column in COLUMNS[name]} for name in TABLES
+        }
 
     def run(self) -> dict[str, bytes]:
         """All days; the tables as Parquet, by name."""
-        import pyarrow
-        import pyarrow.parquet
-
         plan = self._plan
         for first in range(0, plan.days, WEATHER_DAYS):
             count = min(WEATHER_DAYS, plan.days - first)
@@ -142,33 +107,36 @@ class Chunk:
                 self._day(first + day, moments[day * steps : (day + 1) * steps])
         for (unit, code), (raised_s, value, threshold, clamp_j) in sorted(self._open.items()):
             self._alert(unit, code, raised_s, None, value, threshold, clamp_j)
-        orders = {"days": ("unit", "day"), "alerts": ("unit", "raised_s", "code"), "failures": ("unit", "at_s"),
-                  "tokens": ("unit", "at_s")}  # fmt: skip
-        return {name: self._tables[name].parquet(pyarrow, pyarrow.parquet, orders[name]) for name in TABLES}
+        days = {name: np.stack(parts, axis=1).ravel() for name, parts in self._rows["days"].items()}  # unit by unit
+        return {name: parquet(name, days if name == "days" else self._rows[name]) for name in TABLES}
 
     def _day(self, day: int, moments: npt.NDArray[Any]) -> None:
         start = day * DAY_S
         rows: list[tuple[int, int, int, float]] = []
-        for place, customer in enumerate(self._customers):
-            deeds = self._deeds[place]
-            while deeds and deeds[-1].at_s < start + DAY_S:
-                deed = deeds.pop()
-                rows.append((self._step(deed.at_s - start), place, DEEDS[deed.deed], deed.value))
-                self._note_fault(place, deed)
-            typed = customer.entries_of(day)
+        for place, deed in sorted(self._deeds.pop(day, ()), key=lambda each: (each[0], each[1].at_s)):
+            rows.append((self._step(deed.at_s - start), place, DEEDS[deed.deed], deed.value))
+            self._note_fault(place, deed)
+        for place, typed in self._customers.entries_of(day):
             for entry in typed:
-                self._tables["tokens"].add(
-                    unit=int(self._units[place]), at_s=entry.at_s, kind=entry.kind, reason=entry.reason,
-                    days=entry.days, verdict=entry.verdict,
-                )  # fmt: skip
-            if typed:
-                last = min(typed[-1].at_s, start + DAY_S - 1)
-                rows.append((self._step(last - start), place, DEEDS["set-credit"], float(customer.credit_s(last))))
-        wanted = demand(self._kit.home, self._units, day, self._plan.seed)
-        notes = self._fleet.day(moments, wanted, events=np.array(rows, EVENT) if rows else None)
+                self._add("tokens", place, at_s=entry.at_s, kind=entry.kind, reason=entry.reason, days=entry.days,
+                          verdict=entry.verdict)  # fmt: skip
+            last = min(typed[-1].at_s, start + DAY_S - 1)
+            credit_s = float(self._customers.credit_s(place, last))
+            rows.append((self._step(last - start), place, DEEDS["set-credit"], credit_s))
+        wanted, most = self._homes.day(day)
+        notes = self._fleet.day(moments, wanted, most, np.array(rows, EVENT) if rows else None)
         for note in notes.tolist():
             self._note(start, note)
-        self._sums(day)
+        used = self._customers.use(self._fleet.get("active_s"))
+        columns, self._health = day_of(self._fleet, self._kit, self._health, used)
+        columns |= {"unit": self._units, "day": np.full_like(self._units, day)}
+        for name, parts in self._rows["days"].items():
+            parts.append(columns[name])
+
+    def _add(self, table: str, place: int, **values: Any) -> None:
+        """One row of a unit."""
+        for name, column in self._rows[table].items():
+            column.append(int(self._units[place]) if name == "unit" else values[name])
 
     def _step(self, second: int) -> int:
         return second // self._plan.step_s
@@ -197,44 +165,16 @@ class Chunk:
             code += 1
         for bit, part in PARTS.items():
             if changed >> lib.FLEET_BROKEN_SHIFT & bit and broken & bit:
-                self._tables["failures"].add(
-                    unit=int(self._units[place]), at_s=at_s, part=part, cause=faults.cause(self._active[place], part)
-                )
+                self._add("failures", place, at_s=at_s, part=part, cause=faults.cause(self._active[place], part))
                 deed = faults.Deed(at_s + REPLACED_AFTER_S, "board-new", 0.0)
-                self._deeds[place] = sorted([*self._deeds[place], deed], key=lambda each: -each.at_s)
+                self._deeds[deed.at_s // DAY_S].insert(0, (place, deed))
                 self._active[place].pop("stuck-on", None)
 
     def _alert(
         self, place: int, code: int, raised_s: int, cleared_s: int | None, value: int, threshold: int, clamp_j: float
     ) -> None:
-        self._tables["alerts"].add(
-            unit=int(self._units[place]), code=CODES[code], raised_s=raised_s, cleared_s=cleared_s, value=value,
-            threshold=threshold, clamp_j=clamp_j,
-        )  # fmt: skip
-
-    def _sums(self, day: int) -> None:
-        """The day's row of each unit, and a day's ageing."""
-        sums = self._fleet.take()
-        sources: dict[str, npt.NDArray[np.float32]] = defaultdict(lambda: np.zeros(len(self._units), np.float32))
-        for place, seconds in enumerate(sums["active_s"].tolist()):
-            if seconds:
-                for source, used in self._customers[place].use(seconds).items():
-                    sources[f"{source}_h"][place] = used / 3600
-        self._health = aged(self._kit, self._health, sums)
-        self._fleet.put("per_capacity", 1 / (self._kit.battery.capacity_ah * 3600 * self._health))
-        self._tables["days"].add(
-            unit=self._units.astype(np.int32),
-            day=np.full(len(self._units), day, np.int32),
-            panel_wh=sums["panel_ws"] / 3600, load_wh=sums["load_ws"] / 3600, unserved_wh=sums["unserved_ws"] / 3600,
-            charge_min=sums["least_charge"] / FULL, charge_max=sums["most_charge"] / FULL,
-            charge_end=self._fleet.get("charge") / FULL,
-            battery_min_mv=(sums["least_volts"] * 1000).astype(np.int32),
-            battery_max_mv=(sums["most_volts"] * 1000).astype(np.int32),
-            light_h=sums["light_s"] / 3600, on_h=sums["on_s"] / 3600, low_h=sums["low_s"] / 3600,
-            payment_h=sources["payment_h"], bonus_h=sources["bonus_h"], manual_h=sources["manual_h"],
-            enable_h=sources["enable_h"],
-            battery_max_c=sums["most_battery_c"], health=self._health.astype(np.float32),
-        )  # fmt: skip
+        self._add("alerts", place, code=CODES[code], raised_s=raised_s, cleared_s=cleared_s, value=value,
+                  threshold=threshold, clamp_j=clamp_j)  # fmt: skip
 
 
 def run_chunk(plan: Plan, number: int) -> tuple[dict[str, bytes], list[str]]:
@@ -272,3 +212,23 @@ def aged(kit: Kit, health: npt.NDArray[np.float64], sums: dict[str, npt.NDArray[
     lost = 0.2 * (sums["battery_out_as"] / (cycles * battery.capacity_ah * 3600) + 1 / (365 * years))
     left: npt.NDArray[np.float64] = np.clip(health - lost, 0.2, 1.0)
     return left
+
+
+def day_of(
+    fleet: Fleet, kit: Kit, health: npt.NDArray[np.float64], used: Mapping[str, npt.NDArray[np.float64]]
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.float64]]:
+    """Ends a day of a fleet: the columns of its day, but for unit and day, and the batteries' health from now on.
+
+    used: s of active time by where it came from.
+    """
+    sums = fleet.take()
+    health = aged(kit, health, sums)
+    fleet.put("per_capacity", 1 / (kit.battery.capacity_ah * 3600 * health))
+    columns = {f"{name}_wh": sums[f"{name}_ws"] / 3600 for name in ("panel", "load", "unserved")}
+    columns |= {f"{name}_h": sums[f"{name}_s"] / 3600 for name in ("light", "on", "low")}
+    columns |= {f"{name}_h": used[name] / 3600 for name in SOURCES}
+    columns |= {"charge_min": sums["least_charge"] / FULL, "charge_max": sums["most_charge"] / FULL}
+    columns |= {"charge_end": fleet.get("charge") / FULL, "battery_max_c": sums["most_battery_c"], "health": health}
+    columns |= {"battery_min_mv": sums["least_volts"] * 1000, "battery_max_mv": sums["most_volts"] * 1000}
+    kinds = {name: np.int32 if kind == "int32" else np.float32 for name, kind in COLUMNS["days"].items()}
+    return {name: column.astype(kinds[name]) for name, column in columns.items()}, health

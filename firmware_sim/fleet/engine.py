@@ -14,6 +14,7 @@ from firmware_sim._fleet import ffi, lib
 from firmware_sim.fleet.parameters import native
 from firmware_sim.plant.catalogue import Kit
 from paygo_core.errors import PaygoError
+from paygo_core.simd import forced_simd
 
 LANES: int = lib.FLEET_LANES
 ALWAYS: int = lib.FLEET_ALWAYS
@@ -53,13 +54,9 @@ def best_path() -> int:
 
     Raises PaygoError where PAYGO_SIMD names what this machine has not.
     """
-    forced = os.environ.get("PAYGO_SIMD", "")
-    if forced:
-        name = {"neon": "plain", "sse2": "plain"}.get(forced, forced)
-        if name not in PATHS or not lib.fleet_path_exists(PATHS.index(name)):
-            raise PaygoError(f"PAYGO_SIMD is {forced!r}", "this machine has " + ", ".join(paths()))
-        return PATHS.index(name)
-    return max(place for place in range(len(PATHS)) if lib.fleet_path_exists(place))
+    by_name = {name: PATHS.index(name) for name in paths()}
+    by_name |= dict.fromkeys(("neon", "sse2"), by_name["plain"])  # what the plain vectors become
+    return by_name[forced] if (forced := forced_simd(by_name)) else max(by_name.values())
 
 
 def paths() -> list[str]:

@@ -7,7 +7,11 @@ of the habits are typical values; the record of 1 000 systems (arXiv 2502.14630)
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from firmware_sim.fleet.chances import Chances
 from firmware_sim.fleet.engine import ALWAYS, DAY_S
@@ -17,6 +21,8 @@ PAYERS = ("early", "on-time", "late", "defaulter")
 PURPOSE = 1
 UNLOCK_AFTER_D = 540
 """Days that have to be paid until the unit is the customer's."""
+SOURCES = ("payment", "bonus", "manual", "enable")
+"""Where active time comes from."""
 VERDICTS = {TokenType.INVALID: "invalid", TokenType.ALREADY_USED: "already used"}
 
 
@@ -97,9 +103,21 @@ class Customer:
             self._plan(self._next_s)
         return typed
 
+    @property
+    def due_s(self) -> float:
+        """When something is typed next, at the earliest, in s since the start."""
+        return float("inf") if self._brain.unlocked else self._next_s
+
     def credit_s(self, now: int) -> int:
         """As the engine takes it."""
         return credit_left(self._brain, now)
+
+    @property
+    def source(self) -> Grant:
+        """What the next active seconds are taken off. A unit that was never paid, and is off, has some of none."""
+        if self.grants:
+            return self.grants[0]
+        return Grant("enable", float("inf") if self._brain.unlocked else 0.0)
 
     def use(self, seconds: float) -> dict[str, float]:
         """Takes active seconds off the grants, oldest first, and says where they came from."""
@@ -147,3 +165,51 @@ class Customer:
             self._paid_d += days if reason == "payment" else 0
             self.grants.append(Grant(reason or "payment", float(days * DAY_S)))
         typed.append(Entry(now, kind, reason, float(days), verdict))
+
+
+class Customers:
+    """The customers of many units. A day is arithmetic on arrays but for those who type or use up a grant on it."""
+
+    def __init__(self, seed: int, units: npt.NDArray[np.int64]) -> None:
+        self._each = [Customer(seed, unit) for unit in units.tolist()]
+        self._due_s = np.array([customer.due_s for customer in self._each])
+        self._source = np.zeros(len(units), np.intp)
+        self._left_s = np.zeros(len(units))
+        self.payers = [customer.payer for customer in self._each]
+
+    def entries_of(self, day: int) -> Iterator[tuple[int, list[Entry]]]:
+        """What is typed on a day at each unit where something is, by its place among the units."""
+        for place in np.flatnonzero(self._due_s < (day + 1) * DAY_S).tolist():
+            customer = self._opened(place)
+            typed = customer.entries_of(day)
+            self._due_s[place] = customer.due_s
+            self._close(place)
+            if typed:
+                yield place, typed
+
+    def credit_s(self, place: int, now: int) -> int:
+        """As the engine takes it."""
+        return self._each[place].credit_s(now)
+
+    def use(self, active_s: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float64]]:
+        """Takes each unit's active seconds off its grants and says where they came from, by SOURCES."""
+        seconds = active_s.astype(np.float64)
+        used = np.zeros((len(SOURCES), len(seconds)))
+        within = seconds < self._left_s
+        used[self._source, np.arange(len(seconds))] = np.where(within, seconds, 0)
+        self._left_s -= np.where(within, seconds, 0)
+        for place in np.flatnonzero(~within & (seconds > 0)).tolist():
+            for source, some in self._opened(place).use(float(seconds[place])).items():
+                used[SOURCES.index(source), place] = some
+            self._close(place)
+        return dict(zip(SOURCES, used, strict=True))
+
+    def _opened(self, place: int) -> Customer:
+        """A customer whose oldest grant has what is left of it."""
+        customer = self._each[place]
+        customer.source.seconds = float(self._left_s[place])
+        return customer
+
+    def _close(self, place: int) -> None:
+        source = self._each[place].source
+        self._source[place], self._left_s[place] = SOURCES.index(source.source), source.seconds

@@ -13,12 +13,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from firmware_sim.fleet import tables
 from firmware_sim.fleet.chunk import TABLES, Plan, run_chunk
 from firmware_sim.fleet.engine import checked_step
 from firmware_sim.fleet.faults import KINDS
 from firmware_sim.plant.catalogue import kit
 from firmware_sim.plant.sites import site
 from paygo_core import __version__
+from paygo_core.draft import PREFIX, write_whole
 from paygo_core.errors import PaygoError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -68,10 +70,10 @@ def run(
         results = _results(plan, missing, workers or os.cpu_count() or 1)
     else:
         results = _on_cluster(plan, missing, cluster)
-    for number, (tables, payers) in results:
-        _write(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
+    for number, (made, payers) in results:
+        write_whole(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
         for name in (*TABLES[1:], TABLES[0]):  # the days come last: they say that all is there
-            _write(_file(directory, name, number), tables[name])
+            write_whole(_file(directory, name, number), made[name])
         done += 1
         if progress is not None:
             progress(done, len(chunks))
@@ -122,51 +124,25 @@ def _claim(plan: Plan, directory: Path) -> None:
         if about.exists():
             if json.loads(about.read_text("utf-8")) != said:
                 raise PaygoError(f"{directory} holds another run", "name another directory, or remove that one")
-        elif any(directory.iterdir()):
+        elif not all(path.name.startswith(PREFIX) for path in directory.iterdir()):
             raise PaygoError(f"{directory} is not empty", "name a new directory")
         else:
-            _write(about, json.dumps(said, indent=2).encode())
+            write_whole(about, json.dumps(said, indent=2).encode())
+        for left in directory.glob(f"{PREFIX}*"):  # by a run that was killed as it wrote
+            left.unlink()
     except (OSError, ValueError) as error:
         raise PaygoError(f"{directory} cannot be used: {error}", "name a directory that can be written to") from None
 
 
 def _write_units(plan: Plan, directory: Path) -> None:
     """units.parquet, in the order of the units' numbers."""
-    import pyarrow
-    import pyarrow.parquet
-
     rows = []
     for number, units in enumerate(plan.chunks()):
         payers = json.loads((directory / f"payers-{number:05}.json").read_text("utf-8"))
-        for unit, payer in zip(units.tolist(), payers, strict=True):
-            model, place = plan.model_and_site(unit)
-            rows.append((unit, place, model, payer))
-    rows.sort()
-    kits = [kit(model) for _, _, model, _ in rows]
-    table = pyarrow.table(
-        {
-            "unit": pyarrow.array([row[0] for row in rows], pyarrow.int32()),
-            "site": [row[1] for row in rows],
-            "model": [row[2] for row in rows],
-            "board": [each.board for each in kits],
-            "chemistry": [each.battery.chemistry for each in kits],
-            "capacity_ah": pyarrow.array([each.battery.capacity_ah for each in kits], pyarrow.float32()),
-            "panel_w": pyarrow.array([each.panel.power_v * each.panel.power_a for each in kits], pyarrow.float32()),
-            "mppt": [each.mppt for each in kits],
-            "payer": [row[3] for row in rows],
-        }
-    )
-    temporary = directory / "units.parquet.part"
-    pyarrow.parquet.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, directory / "units.parquet")
+        rows += [(unit, *plan.model_and_site(unit), payer) for unit, payer in zip(units.tolist(), payers, strict=True)]
+    numbers, models, sites, payers = zip(*sorted(rows), strict=True)
+    write_whole(directory / "units.parquet", tables.units(numbers, [kit(model) for model in models], sites, payers))
 
 
 def _file(directory: Path, table: str, number: int) -> Path:
     return directory / f"{table}-{number:05}.parquet"
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from firmware_sim.plant.chances import GOLDEN, mixed
 from paygo_core.errors import PaygoError, brief
 
 SLOTS = 96
 """Quarters of an hour in a day."""
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _DAY_KEY = np.uint64(0xD1B54A32D192ED03)
 _USE_KEY = 0x8CB92BA72F3D8DD7
 _MOST_USES = 16
@@ -265,8 +265,8 @@ class Homes:
     def _sessions(self, day: int | npt.ArrayLike, some: slice) -> tuple[_Numbers, _Numbers, _Numbers]:
         """From and to which slot each use lasts (equal: it does not take place) and its level: uses × some units."""
         days = _units(day)
-        today = _mixed(self._lives[some] + ((days if len(days) == 1 else days[some]) + np.uint64(1)) * _DAY_KEY)
-        drawn = _mixed(today + self._keys).astype("<u8", copy=False).view("<u2").reshape(len(self._items), -1, 4)
+        today = mixed(self._lives[some] + ((days if len(days) == 1 else days[some]) + np.uint64(1)) * _DAY_KEY)
+        drawn = mixed(today + self._keys).astype("<u8", copy=False).view("<u2").reshape(len(self._items), -1, 4)
         start = (drawn[..., 0] + 0.5) / 32768 - 1
         start *= self._start_jitter
         start += self._starts[:, some]
@@ -312,17 +312,9 @@ def _units(units: npt.ArrayLike) -> _Hashes:
     return np.atleast_1d(np.asarray(units)).astype(np.uint64)
 
 
-def _mixed(state: _Hashes) -> _Hashes:
-    """SplitMix64's output function."""
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: _Hashes = state ^ (state >> np.uint64(31))
-    return mixed
-
-
 def _homes(units: _Hashes, seed: int) -> _Hashes:
-    start = _mixed(np.array([seed], np.uint64) + _GOLDEN)
-    return _mixed(start + (units + np.uint64(1)) * _GOLDEN)
+    start = mixed(np.array([seed], np.uint64) + np.uint64(GOLDEN))
+    return mixed(start + (units + np.uint64(1)) * np.uint64(GOLDEN))
 
 
 def _chances(hashes: _Hashes, field: int) -> _Numbers:

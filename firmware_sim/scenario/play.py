@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from firmware_sim._fleet import lib
 from firmware_sim.fleet import faults
-from firmware_sim.fleet.chunk import CODES, PARTS, aged, measured
+from firmware_sim.fleet.chunk import CODES, PARTS, day_of, measured
 from firmware_sim.fleet.engine import ALWAYS, DAY_S, FULL, Fleet, sky
-from firmware_sim.fleet.payments import Customer, Entry
+from firmware_sim.fleet.payments import SOURCES, Customer, Entry
 from firmware_sim.plant.loads import Homes
 from firmware_sim.plant.sites import SITES
 from firmware_sim.plant.weather import Weather, midnight, synthetic
@@ -86,7 +86,7 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)
     tokens: list[tuple[int, Entry]] = field(default_factory=list)
     payers: list[str] = field(default_factory=list)
-    days: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    days: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     moments: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
     trace_s: list[int] = field(default_factory=list)
     traces: dict[int, dict[str, list[float]]] = field(default_factory=dict)
@@ -202,7 +202,7 @@ class _Player:
         self._traced = self._interesting()
         self._trace_every = SLOT_S * max(1, -(-scenario.days * 96 // MOST_POINTS))
         self._before: dict[int, tuple[float, float]] = {}
-        self._columns: dict[str, list[npt.NDArray[np.float32]]] = defaultdict(list)
+        self._columns: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
 
     def _interesting(self) -> list[int]:
         """Units whose course is kept: those that the file speaks of, and then the first."""
@@ -428,28 +428,16 @@ class _Player:
 
     def _end_day(self) -> None:
         """The day's row of each unit."""
-        rows: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+        parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
         for units in self._groups:
             numbers = range(units.group.first, units.group.first + units.group.count)
-            sources = [self._settle(unit) for unit in numbers]
-            sums = units.fleet.take()
-            units.health = aged(units.group.kit, units.health, sums)
-            units.fleet.put("per_capacity", 1 / (units.group.kit.battery.capacity_ah * 3600 * units.health))
-            for name in ("panel", "load", "unserved"):
-                rows[f"{name}_wh"].append(sums[f"{name}_ws"] / 3600)
-            for name in ("light", "on", "low"):
-                rows[f"{name}_h"].append(sums[f"{name}_s"] / 3600)
-            for name in ("payment", "bonus", "manual", "enable"):
-                rows[f"{name}_h"].append(np.array([each.get(name, 0.0) / 3600 for each in sources]))
-            rows["charge_min"].append(sums["least_charge"] / FULL)
-            rows["charge_max"].append(sums["most_charge"] / FULL)
-            rows["charge_end"].append(units.fleet.get("charge") / FULL)
-            rows["battery_min_mv"].append(sums["least_volts"] * 1000)
-            rows["battery_max_mv"].append(sums["most_volts"] * 1000)
-            rows["battery_max_c"].append(sums["most_battery_c"])
-            rows["health"].append(units.health)
-        for name, parts in rows.items():
-            self._columns[name].append(np.concatenate(parts).astype(np.float32))
+            settled = [self._settle(unit) for unit in numbers]
+            used = {source: np.array([each.get(source, 0.0) for each in settled]) for source in SOURCES}
+            columns, units.health = day_of(units.fleet, units.group.kit, units.health, used)
+            for name, column in columns.items():
+                parts[name].append(column)
+        for name, columns_of in parts.items():
+            self._columns[name].append(np.concatenate(columns_of))
         self._before.clear()
         self._settled = [(0.0, {}) for _ in self._of]
 

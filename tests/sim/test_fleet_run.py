@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,9 +10,11 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
@@ -19,11 +22,13 @@ from click.testing import CliRunner
 from firmware_sim.cli import sim
 from firmware_sim.fleet import run as running
 from firmware_sim.fleet.chances import Chances
-from firmware_sim.fleet.chunk import CODES, Plan
+from firmware_sim.fleet.chunk import CODES, Chunk, Plan
 from firmware_sim.fleet.engine import ALWAYS, DAY_S
 from firmware_sim.fleet.faults import KINDS, plan
 from firmware_sim.fleet.payments import PAYERS, UNLOCK_AFTER_D, Customer
 from firmware_sim.plant.catalogue import KITS
+from firmware_sim.plant.loads import household
+from paygo_core.draft import PREFIX
 from paygo_core.errors import PaygoError
 
 SMALL = Plan(150, 12, models=("home-50", "home-50-lfp"), sites=("nairobi",), rates={"battery-disconnected": 8.0})
@@ -62,13 +67,13 @@ import os, signal
 from pathlib import Path
 from firmware_sim.fleet import run
 from firmware_sim.fleet.chunk import Plan
-whole, writes = run._write, []
+whole, writes = run.write_whole, []
 def write(path, content):
     whole(path, content)
     writes.append(path.name)
     if len(writes) == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-run._write = write
+run.write_whole = write
 run.run({SMALL!r}, Path({str(tmp_path / "killed")!r}), workers=1)
 """
     ended = subprocess.run([sys.executable, "-c", code], check=False, timeout=100)
@@ -202,6 +207,26 @@ def test_faults_are_drawn_by_their_rates() -> None:
     assert [deed.at_s for deed in deeds] == sorted(deed.at_s for deed in deeds)
 
 
+def test_what_starts_together_reaches_the_protection_against_short_circuits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pumps take 11 A, below the over-current limit of 12.5 A, and 26 A for a moment as the last one starts."""
+    pumps = replace(KITS["home-100-lfp"], home=household("pumps", *3 * ["water pump"]))
+    monkeypatch.setattr("firmware_sim.fleet.chunk.kit", lambda _: pumps)
+    ran = Chunk(Plan(64, 4, rates=dict.fromkeys(KINDS, 0.0)), np.arange(64)).run()
+    codes = Counter(pyarrow.parquet.read_table(io.BytesIO(ran["alerts"])).column("code").to_pylist())
+    assert codes["SHORT_CIRCUIT"] > 5
+    assert "OVERCURRENT" not in codes
+
+
+def test_a_run_that_was_killed_in_the_middle_of_a_file_leaves_none_of_it(tmp_path: Path) -> None:
+    for killed in (tmp_path / "new", tmp_path / "begun"):
+        if killed.name == "begun":
+            running.run(Plan(2, 1), killed, workers=1)
+        killed.mkdir(exist_ok=True)
+        (killed / f"{PREFIX}half").write_bytes(b"half a table")
+        running.run(Plan(2, 1), killed, workers=1)
+        assert not [path for path in killed.iterdir() if path.name.startswith(".")]
+
+
 def test_chances_are_of_their_own() -> None:
     first = [Chances(1, 2, 3).next() for _ in range(2)]
     assert first[0] == first[1]
@@ -244,4 +269,4 @@ def test_the_command_and_the_report_of_it(tmp_path: Path) -> None:
     report = CliRunner().invoke(sim, ["report", str(tmp_path / "run"), "--json"], catch_exceptions=False)
     assert report.exit_code == 0
     assert (tmp_path / "run" / "report.html").exists()
-    assert not [path for path in os.listdir(tmp_path / "run") if path.endswith(".part")]
+    assert not [path for path in os.listdir(tmp_path / "run") if path.startswith(".")]

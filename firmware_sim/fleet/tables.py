@@ -1,0 +1,64 @@
+"""The tables that a fleet's run or a scenario leaves: which columns each has, and their Parquet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "units": {
+        "unit": "int32", "site": "string", "model": "string", "board": "string", "chemistry": "string",
+        "capacity_ah": "float32", "panel_w": "float32", "mppt": "bool_", "payer": "string",
+    },
+    "days": {
+        "unit": "int32", "day": "int32", "battery_min_mv": "int32", "battery_max_mv": "int32",
+        **dict.fromkeys(
+            ("panel_wh", "load_wh", "unserved_wh", "charge_min", "charge_max", "charge_end", "light_h", "on_h",
+             "payment_h", "bonus_h", "manual_h", "enable_h", "low_h", "battery_max_c", "health"), "float32",
+        ),
+    },
+    "alerts": {
+        "unit": "int32", "code": "string", "raised_s": "int64", "cleared_s": "int64", "value": "int32",
+        "threshold": "int32", "clamp_j": "float32",
+    },
+    "failures": {"unit": "int32", "at_s": "int64", "part": "string", "cause": "string"},
+    "tokens": {
+        "unit": "int32", "at_s": "int64", "kind": "string", "reason": "string", "days": "float32", "verdict": "string",
+    },
+}  # fmt: skip
+"""By table and column, the types by their names in pyarrow. What they mean is in docs/fleets.md."""
+_ORDER = {"alerts": ("unit", "raised_s", "code"), "failures": ("unit", "at_s"), "tokens": ("unit", "at_s")}
+_GROUP = 32_768
+"""Rows that a reader has in memory together."""
+
+
+def parquet(name: str, columns: Mapping[str, Any]) -> bytes:
+    """A table of COLUMNS as Parquet. columns: lists or arrays, by name; rows of units and days are in their order."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table(
+        {each: pyarrow.array(columns[each], getattr(pyarrow, kind)()) for each, kind in COLUMNS[name].items()}
+    )
+    if name in _ORDER:
+        table = table.sort_by([(column, "ascending") for column in _ORDER[name]])
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink, compression="zstd", row_group_size=_GROUP)
+    return sink.getvalue()
+
+
+def units(numbers: Any, kits: Any, sites: Any, payers: Any) -> bytes:
+    """units.parquet, of columns with an entry a unit, in the order of their numbers."""
+    columns = {
+        "unit": numbers,
+        "site": sites,
+        "model": [kit.model for kit in kits],
+        "board": [kit.board for kit in kits],
+        "chemistry": [kit.battery.chemistry for kit in kits],
+        "capacity_ah": [kit.battery.capacity_ah for kit in kits],
+        "panel_w": [kit.panel.power_v * kit.panel.power_a for kit in kits],
+        "mppt": [kit.mppt for kit in kits],
+        "payer": payers,
+    }
+    return parquet("units", columns)
