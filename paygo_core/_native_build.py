@@ -28,11 +28,12 @@ typedef struct {
     bool strict_waits;
 } paygo_config;
 typedef struct { uint16_t count; uint16_t floor; uint32_t used; } paygo_window;
+typedef struct { uint32_t low; uint16_t high; } paygo_seconds;
 typedef struct {
     paygo_window window;
-    uint64_t clock;
-    uint64_t active_until;
-    uint64_t wait_until;
+    uint32_t clock;
+    paygo_seconds credit;
+    uint16_t wait;
     uint8_t wrong_entries;
     bool unlocked;
 } paygo_unit;
@@ -80,16 +81,16 @@ paygo_verdict paygo_decode(const paygo_config *config, const paygo_window *windo
 
 typedef struct {
     paygo_verdict verdict;
-    uint64_t wait_seconds;
+    uint16_t wait_seconds;
     uint64_t seconds_left;
 } paygo_answer;
 void paygo_unit_init(paygo_unit *unit, uint16_t count);
-void paygo_unit_tick(paygo_unit *unit, uint64_t now);
-paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+void paygo_unit_tick(paygo_unit *unit, uint32_t now);
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint32_t now, const char *text,
                               size_t length);
 bool paygo_unit_active(const paygo_unit *unit);
 uint64_t paygo_unit_seconds_left(const paygo_unit *unit);
-uint64_t paygo_unit_wait_left(const paygo_unit *unit);
+uint16_t paygo_unit_wait_left(const paygo_unit *unit);
 void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t *bytes);
 bool paygo_unit_load(paygo_unit *unit, const uint8_t *bytes);
 

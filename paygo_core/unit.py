@@ -11,7 +11,7 @@ from paygo_core.errors import PaygoError
 from paygo_core.tokens import LARGEST_COUNT, DeviceConfig, TokenType, checked_config, checked_flag, checked_int
 
 STORED_BYTES = 36
-LARGEST_TIME = 2**63 - 1
+LARGEST_TIME = 2**32 - 1
 """Seconds."""
 LARGEST_AHEAD = 2**32 - 1
 """Seconds."""
@@ -38,7 +38,7 @@ class PaygUnit:
     """A unit's credit and what it remembers of tokens.
 
     count: the one that the unit is provisioned at, 0 … 65 535 (T11). strict_waits: a wait from the first wrong entry on
-    (T33) instead of the third (T32). `now` is in whole seconds, 0 … 2^63 - 1, of a clock that never goes back; a value
+    (T33) instead of the third (T32). `now` is in whole seconds, 0 … 2^32 - 1, of a clock that never goes back; a value
     below an earlier one counts as that one (T36). A unit is not copied or pickled: to_bytes and from_bytes do it.
     Raises PaygoError for wrong arguments.
     """

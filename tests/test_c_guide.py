@@ -132,7 +132,7 @@ int main(void)
     paygo_config config;
     paygo_unit whole;
     unsigned seen[12] = {0};
-    uint64_t now = 0;
+    uint32_t now = 0;
     unsigned round;
     static sliced s;
     memcpy(config.secret_key, key, 16);

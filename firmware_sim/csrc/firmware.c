@@ -110,7 +110,7 @@ bool paygo_firmware_output(const paygo_firmware *firmware)
 
 static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo_after after)
 {
-    const uint32_t clock = (uint32_t)firmware->live.unit.clock + PAYGO_CLOCK_AHEAD_S;
+    const uint32_t clock = firmware->live.unit.clock + PAYGO_CLOCK_AHEAD_S;
     paygo_record_begin(&firmware->record, kind, &firmware->journal, clock, firmware->event.seq);
     firmware->after = after;
     firmware->saving = true;
@@ -191,19 +191,20 @@ static bool enter_test(paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
     uint16_t *test = &firmware->next.tests[next_test(&firmware->live)];
-    uint16_t wait = (uint16_t)paygo_unit_wait_left(unit); /* at most 512 minutes (T32) */
+    uint16_t wait = paygo_unit_wait_left(unit);
     if (wait < *test) {
         wait = *test;
     }
     if (wait > 0) {
         answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING);
-        firmware->answer_seconds = wait;
+        firmware->answer_seconds.low = wait;
+        firmware->answer_seconds.high = 0;
         return false;
     }
     answer(firmware, PAYGO_ADD_TIME, PAYGO_REASON_ACCEPTED);
-    firmware->answer_seconds = paygo_unit_seconds_left(unit);
-    if (firmware->answer_seconds < PAYGO_TEST_S) {
-        firmware->answer_seconds = PAYGO_TEST_S;
+    firmware->answer_seconds = unit->credit;
+    if (firmware->answer_seconds.high == 0 && firmware->answer_seconds.low < PAYGO_TEST_S) {
+        firmware->answer_seconds.low = PAYGO_TEST_S;
     }
     *test = PAYGO_TEST_HOUR_S;
     firmware->test_entered = true;
@@ -246,7 +247,7 @@ static bool changes(const paygo_verdict *verdict)
 static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_after from = firmware->judged_for;
-    paygo_answer judged;
+    const paygo_verdict *verdict = &firmware->entry.decoder.verdict;
     if (!firmware->judging) {
         if (firmware->storage == PAYGO_STORAGE_READY) {
             (void)paygo_slots_run(&firmware->slots, &firmware->factory.config, &firmware->live.unit.window,
@@ -259,11 +260,15 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     }
     firmware->judging = false;
     firmware->next = firmware->live;
-    judged = paygo_unit_finish(&firmware->entry, &firmware->next.unit);
-    answer(firmware, judged.verdict.type, judged.verdict.reason);
-    firmware->answer_seconds = *(judged.verdict.reason == PAYGO_REASON_WAITING ? &judged.wait_seconds : &judged.seconds_left);
+    paygo_unit_finish(&firmware->entry, &firmware->next.unit);
+    answer(firmware, verdict->type, verdict->reason);
+    firmware->answer_seconds = firmware->next.unit.credit;
+    if (verdict->reason == PAYGO_REASON_WAITING) {
+        firmware->answer_seconds.low = paygo_unit_wait_left(&firmware->next.unit);
+        firmware->answer_seconds.high = 0;
+    }
     paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
-    if (changes(&judged.verdict)) {
+    if (changes(verdict)) {
         paygo_firmware_save(firmware, from);
         return;
     }
@@ -322,7 +327,7 @@ static bool after_entry(paygo_after after)
 static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_after after = firmware->after;
-    const uint64_t clock = firmware->live.unit.clock;
+    const uint32_t clock = firmware->live.unit.clock;
     firmware->live = firmware->next;
     firmware->started = true;
     if (after == PAYGO_AFTER_SETUP) {
@@ -506,7 +511,7 @@ static bool clock_matters(const paygo_firmware *firmware)
 /* The clock of a unit whose credit or wait runs is stored ahead, so that a power cut gains nothing (T36). */
 static bool save_clock(paygo_firmware *firmware)
 {
-    if (!clock_matters(firmware) || (uint32_t)firmware->live.unit.clock + SAVE_MARGIN_S < firmware->wakes_at) {
+    if (!clock_matters(firmware) || firmware->live.unit.clock + SAVE_MARGIN_S < firmware->wakes_at) {
         return false;
     }
     begin_record(firmware, PAYGO_RECORD_CLOCK, PAYGO_AFTER_NOTHING);
@@ -629,8 +634,8 @@ static uint32_t sooner(uint32_t one, uint32_t other)
 /* In seconds, at most UINT32_MAX: for ever, or as good as that. */
 static uint32_t credit_left(const paygo_firmware *firmware)
 {
-    const uint64_t left = paygo_unit_seconds_left(&firmware->live.unit);
-    return left >> 32 == 0 ? (uint32_t)left : UINT32_MAX;
+    const paygo_unit *unit = &firmware->live.unit;
+    return unit->unlocked || unit->credit.high > 0 ? UINT32_MAX : unit->credit.low;
 }
 
 /* Credit or a test that ends, a clock to be stored, a protection that trips or clears, a comparison of clocks. */
@@ -653,7 +658,7 @@ static uint32_t world_due_ms(const paygo_firmware *firmware)
         due_s = sooner(due_s, firmware->test_s);
     }
     if (clock_matters(firmware) && !firmware->saving) {
-        due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - (uint32_t)firmware->live.unit.clock);
+        due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - firmware->live.unit.clock);
     }
     if (firmware->measured.rtc_s != 0) {
         due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);

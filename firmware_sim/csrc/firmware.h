@@ -156,7 +156,7 @@ typedef struct {
     paygo_saved live;        /* what is stored, plus the clock since then */
     paygo_token_type answer_type; /* of the entry that is being stored or answered, */
     paygo_reason answer_reason;
-    uint64_t answer_seconds; /* of credit, or to wait */
+    paygo_seconds answer_seconds; /* of credit, or to wait; meaningless while the unit is unlocked */
     paygo_light light;
     paygo_journal journal;
     paygo_event event;       /* of a record of an event, or told, or acknowledged */

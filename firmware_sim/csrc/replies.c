@@ -81,7 +81,7 @@ static uint32_t number(const paygo_firmware *firmware, const paygo_event *event,
     case 'C':
         return firmware->live.boot;
     case 'D':
-        return (uint32_t)unit->clock;
+        return unit->clock;
     case 'H':
         return event->boot;
     default:
@@ -134,12 +134,11 @@ static void say_mark(const paygo_firmware *firmware, const paygo_event *event, c
     } else if (mark >= 'a') {
         const uint8_t decimals = mark == 'i' ? 0 : mark == 'h' ? 1 : 3;
         paygo_text_signed(text, reading(firmware, event, mark), decimals, mark == 'b');
-    } else if (mark == 'E') {
-        paygo_text_number(text, paygo_unit_seconds_left(&firmware->live.unit));
-    } else if (mark == 'F') {
-        paygo_text_number(text, firmware->answer_seconds);
+    } else if (mark == 'E' || mark == 'F') {
+        const paygo_seconds *seconds = mark == 'E' ? &firmware->live.unit.credit : &firmware->answer_seconds;
+        paygo_text_number(text, seconds->low, seconds->high);
     } else if (mark >= 'A') {
-        paygo_text_number(text, number(firmware, event, mark));
+        paygo_text_number(text, number(firmware, event, mark), 0);
     } else {
         paygo_text_flash(text, word(firmware, event, mark));
     }
@@ -172,7 +171,7 @@ static const char *token_line(const paygo_firmware *firmware)
     if (firmware->answer_type == PAYGO_ALREADY_USED) {
         return PAYGO_IN_FLASH("TOKEN;ALREADY_USED");
     }
-    return firmware->answer_seconds == PAYGO_FOR_EVER ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED")
+    return firmware->live.unit.unlocked ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED")
                                                       : PAYGO_IN_FLASH("TOKEN;VALID;%F");
 }
 

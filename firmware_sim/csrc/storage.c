@@ -11,7 +11,8 @@
 #define CRC_BYTES 4U
 #define CRC_START UINT32_C(0xffffffff)
 #define FACTORY_USED (1U + 1U + PAYGO_SERIAL_MAX + 1U + PAYGO_TEST_CODE_MAX + 2U + 16U + 4U + 2U + 2U + 1U + 1U + 1U + CRC_BYTES)
-#define SLOT_USED (4U + PAYGO_UNIT_BYTES + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 1U + CRC_BYTES)
+#define UNIT_USED (4U + 4U + 2U + 2U + 2U + 2U + 4U + 1U + 1U)
+#define SLOT_USED (4U + UNIT_USED + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 1U + CRC_BYTES)
 
 /* The sizes of the header are what the code below writes; a layout that does not fit must not compile. */
 typedef char factory_fits[FACTORY_USED <= PAYGO_FACTORY_BYTES ? 1 : -1];
@@ -65,7 +66,18 @@ static const field factory_fields[] PAYGO_FLASH = {
     {CONFIG(restricted_digits), FLAG},
 };
 
+#define UNIT(member) offsetof(paygo_saved, unit.member)
+
 static const field saved_fields[] PAYGO_FLASH = {
+    {UNIT(clock), 4},
+    {UNIT(credit.low), 4},
+    {UNIT(credit.high), 2},
+    {UNIT(wait), 2},
+    {UNIT(window.count), 2},
+    {UNIT(window.floor), 2},
+    {UNIT(window.used), 4},
+    {UNIT(wrong_entries), 1},
+    {UNIT(unlocked), FLAG},
     {offsetof(paygo_saved, load_switch), 1},
     {offsetof(paygo_saved, boot), 4},
     {offsetof(paygo_saved, event_seq), 4},
@@ -185,10 +197,9 @@ static uint8_t pass_factory(pass *record, paygo_factory *factory)
     return layout;
 }
 
-static void pass_slot(pass *record, uint32_t *sequence, uint8_t unit[PAYGO_UNIT_BYTES], paygo_saved *saved)
+static void pass_slot(pass *record, uint32_t *sequence, paygo_saved *saved)
 {
     pass_number(record, sequence, 4);
-    pass_bytes(record, unit, PAYGO_UNIT_BYTES);
     pass_fields(record, saved_fields, COUNT(saved_fields), saved);
 }
 
@@ -210,11 +221,10 @@ static bool read_factory(const paygo_reader *reader, paygo_factory *factory)
 static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved *saved, bool *touched)
 {
     pass record = reading(reader, PAYGO_RECORD_SLOT, slot);
-    uint8_t unit[PAYGO_UNIT_BYTES];
     uint32_t sequence;
     uint8_t i;
     bool good;
-    pass_slot(&record, &sequence, unit, saved);
+    pass_slot(&record, &sequence, saved);
     good = pass_crc(&record);
     for (i = 0; i < PAYGO_TESTS; i++) {
         if (saved->tests[i] > PAYGO_TEST_HOUR_S) {
@@ -223,7 +233,8 @@ static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved 
     }
     *touched = !record.blank;
     return good && saved->load_switch <= PAYGO_SWITCH_OFF && saved->acked_seq <= saved->event_seq &&
-                   saved->event_seq - saved->acked_seq <= PAYGO_EVENTS && paygo_unit_load(&saved->unit, unit)
+                   saved->event_seq - saved->acked_seq <= PAYGO_EVENTS &&
+                   saved->unit.window.floor <= saved->unit.window.count
                ? sequence
                : 0;
 }
@@ -320,8 +331,8 @@ paygo_storage_state paygo_storage_read(const paygo_reader *reader, paygo_factory
         return PAYGO_STORAGE_READY;
     }
     (void)read_slot(reader, journal->slot, saved, &touched);
-    if (clock > (uint32_t)saved->unit.clock) {
-        paygo_saved_tick(saved, clock - (uint32_t)saved->unit.clock);
+    if (clock > saved->unit.clock) {
+        paygo_saved_tick(saved, clock - saved->unit.clock);
     }
     return PAYGO_STORAGE_READY;
 }
@@ -366,13 +377,15 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
     pass made = {NULL, NULL, 0, 0, false, CRC_START};
     uint8_t left = (uint8_t)(record->length - record->at);
     uint32_t sequence = journal->sequence + 1U;
-    uint8_t unit[PAYGO_UNIT_BYTES];
+    paygo_unit now;
     made.write = write;
     write->at = record->at;
     switch (record->kind) {
     case PAYGO_RECORD_SLOT:
-        paygo_unit_store(&content->saved->unit, PAYGO_CLOCK_AHEAD_S, unit);
-        pass_slot(&made, &sequence, unit, content->saved);
+        now = content->saved->unit;
+        paygo_unit_ahead(&content->saved->unit, PAYGO_CLOCK_AHEAD_S);
+        pass_slot(&made, &sequence, content->saved);
+        content->saved->unit = now;
         break;
     case PAYGO_RECORD_CLOCK:
         pass_number(&made, &record->clock, 4);

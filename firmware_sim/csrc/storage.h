@@ -26,7 +26,7 @@
 #define PAYGO_FACTORY_BYTES 96U
 #define PAYGO_CLOCK_BYTES 8U
 #define PAYGO_CLOCKS 32U
-#define PAYGO_SLOT_BYTES (PAYGO_UNIT_BYTES + 36U)
+#define PAYGO_SLOT_BYTES 58U
 #define PAYGO_STATES 6U
 #define PAYGO_EVENT_BYTES 18U
 #define PAYGO_EVENT_PLACES (PAYGO_EVENTS + 1U) /* the one that is being written is none of the ten that are kept */
@@ -144,7 +144,7 @@ typedef struct {
     uint32_t crc;
 } paygo_record;
 
-/* What records are made of. It is not changed. */
+/* What records are made of. It is the same afterwards. */
 typedef struct {
     paygo_factory *factory;
     paygo_saved *saved;

@@ -3,6 +3,8 @@
 
 #include "crc.h"
 
+#define NUMBER_BYTES 6U
+
 /* A character that no check covers. Returns whether it is said now. */
 static bool say(paygo_text *text, char character)
 {
@@ -44,18 +46,21 @@ void paygo_text_flash(paygo_text *text, const char *string)
     }
 }
 
-/* Divided by ten byte by byte, as on paper: 64-bit division would cost more flash than the rest of this file. */
-static void say_decimal(paygo_text *text, uint64_t number, uint8_t decimals)
+/* Divided by ten byte by byte, as on paper: long division would cost more flash than the rest of this file. */
+static void say_decimal(paygo_text *text, uint32_t low, uint16_t high, uint8_t decimals)
 {
     const uint8_t least = (uint8_t)(decimals > 0 ? decimals + 2U : 1U);
-    uint8_t bytes[8];
-    char digits[21];
+    uint8_t bytes[NUMBER_BYTES];
+    char digits[16];
     uint8_t count = 0;
     uint8_t i, left;
-    for (i = 0; i < 8U; i++) {
-        bytes[i] = (uint8_t)(number & 0xffU);
-        number >>= 8;
+    bytes[4] = (uint8_t)(high & 0xffU);
+    bytes[5] = (uint8_t)(high >> 8);
+    for (i = 0; i < 4U; i++) {
+        bytes[i] = (uint8_t)(low & 0xffU);
+        low >>= 8;
     }
+    i = NUMBER_BYTES;
     do {
         uint16_t rest = 0;
         left = 0;
@@ -66,7 +71,7 @@ static void say_decimal(paygo_text *text, uint64_t number, uint8_t decimals)
             rest %= 10U;
             left |= bytes[i];
         }
-        i = 8;
+        i = NUMBER_BYTES;
         digits[count] = (char)('0' + (char)rest);
         count++;
         if (count == decimals) {
@@ -80,9 +85,9 @@ static void say_decimal(paygo_text *text, uint64_t number, uint8_t decimals)
     }
 }
 
-void paygo_text_number(paygo_text *text, uint64_t number)
+void paygo_text_number(paygo_text *text, uint32_t low, uint16_t high)
 {
-    say_decimal(text, number, 0);
+    say_decimal(text, low, high, 0);
 }
 
 void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool negated)
@@ -91,7 +96,7 @@ void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool 
     if (number != 0 && below != negated) {
         paygo_text_char(text, '-');
     }
-    say_decimal(text, below ? UINT32_C(0) - (uint32_t)number : (uint32_t)number, decimals);
+    say_decimal(text, below ? UINT32_C(0) - (uint32_t)number : (uint32_t)number, 0, decimals);
 }
 
 void paygo_text_begin(paygo_text *text)

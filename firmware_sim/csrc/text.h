@@ -28,7 +28,8 @@ void paygo_text_string(paygo_text *text, const char *string);
 /* A text of PAYGO_IN_FLASH. */
 void paygo_text_flash(paygo_text *text, const char *string);
 
-void paygo_text_number(paygo_text *text, uint64_t number);
+/* A number of 48 bits, in its two parts. */
+void paygo_text_number(paygo_text *text, uint32_t low, uint16_t high);
 
 /* A number with its last 0 to 3 digits behind a point, 12702 with three of them as 12.702; or its negative. */
 void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool negated);

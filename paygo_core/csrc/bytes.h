@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Writes the low `size` bytes of `value`; returns the place after them. */
-static inline uint8_t *paygo_put(uint8_t *bytes, uint64_t value, uint8_t size)
+/* Writes the low `size` bytes of `value`, at most 4; returns the place after them. */
+static inline uint8_t *paygo_put(uint8_t *bytes, uint32_t value, uint8_t size)
 {
     while (size > 0) {
         *bytes++ = (uint8_t)(value & 0xff);
@@ -15,8 +15,8 @@ static inline uint8_t *paygo_put(uint8_t *bytes, uint64_t value, uint8_t size)
     return bytes;
 }
 
-/* Reads a number of `size` bytes, at most 8; returns the place after them. */
-static inline const uint8_t *paygo_get(const uint8_t *bytes, uint64_t *value, uint8_t size)
+/* Reads a number of `size` bytes, at most 4; returns the place after them. */
+static inline const uint8_t *paygo_get(const uint8_t *bytes, uint32_t *value, uint8_t size)
 {
     uint8_t i = size;
     *value = 0;

@@ -3,7 +3,7 @@
 
 #include "bytes.h"
 
-#define SECONDS_PER_DAY UINT64_C(86400)
+#define SECONDS_PER_DAY UINT32_C(86400)
 #define LONGEST_WAIT_MINUTES 512U
 #define LAYOUT 1U
 
@@ -11,47 +11,60 @@ void paygo_unit_init(paygo_unit *unit, uint16_t count)
 {
     unit->window = paygo_window_at(count);
     unit->clock = 0;
-    unit->active_until = 0;
-    unit->wait_until = 0;
+    unit->credit.low = 0;
+    unit->credit.high = 0;
+    unit->wait = 0;
     unit->wrong_entries = 0;
     unit->unlocked = false;
 }
 
-void paygo_unit_tick(paygo_unit *unit, uint64_t now)
+void paygo_unit_tick(paygo_unit *unit, uint32_t now)
 {
-    if (now > unit->clock) {
-        unit->clock = now;
+    paygo_seconds *credit = &unit->credit;
+    uint32_t passed;
+    if (now <= unit->clock) {
+        return;
     }
+    passed = now - unit->clock;
+    unit->clock = now;
+    unit->wait = (uint16_t)(unit->wait > passed ? unit->wait - passed : 0);
+    if (passed > credit->low) {
+        if (credit->high == 0) { /* T31 */
+            passed = credit->low;
+        } else {
+            credit->high--;
+        }
+    }
+    credit->low -= passed;
 }
 
 bool paygo_unit_active(const paygo_unit *unit)
 {
-    return unit->unlocked || unit->active_until > unit->clock;
+    return unit->unlocked || unit->credit.low > 0 || unit->credit.high > 0;
 }
 
 uint64_t paygo_unit_seconds_left(const paygo_unit *unit)
 {
-    if (unit->unlocked) {
-        return PAYGO_FOR_EVER;
-    }
-    return unit->active_until > unit->clock ? unit->active_until - unit->clock : 0;
+    return unit->unlocked ? PAYGO_FOR_EVER : (uint64_t)unit->credit.high << 32 | unit->credit.low;
 }
 
-uint64_t paygo_unit_wait_left(const paygo_unit *unit)
+uint16_t paygo_unit_wait_left(const paygo_unit *unit)
 {
-    return unit->wait_until > unit->clock ? unit->wait_until - unit->clock : 0;
+    return unit->wait;
 }
 
 /* T32, T33: the wait after the k-th wrong entry in a row, in seconds. */
-static uint64_t wait_after(uint8_t wrong_entries, bool strict)
+static uint16_t wait_after(uint8_t wrong_entries, bool strict)
 {
-    const unsigned lenient_entries = strict ? 0 : 2;
-    unsigned doublings;
+    const uint8_t lenient_entries = strict ? 0 : 2;
+    uint16_t minutes = strict ? 1 : 2;
     if (wrong_entries <= lenient_entries) {
         return 0;
     }
-    doublings = wrong_entries - (strict ? 1U : 2U);
-    return (doublings < 9 ? (uint64_t)1 << doublings : LONGEST_WAIT_MINUTES) * 60U;
+    while (--wrong_entries > lenient_entries && minutes < LONGEST_WAIT_MINUTES) {
+        minutes = (uint16_t)(minutes << 1);
+    }
+    return (uint16_t)(minutes * 60U);
 }
 
 /* T22: the kind of token that so many characters can be on a unit of this digit set. */
@@ -70,34 +83,27 @@ static paygo_form form_of(const paygo_config *config, size_t length)
 /* T26 to T30. */
 static void apply(paygo_unit *unit, const paygo_config *config, paygo_form form, const paygo_verdict *verdict)
 {
-    const uint64_t seconds = verdict->value * SECONDS_PER_DAY / config->time_divider;
-    if (PAYGO_IS_EXTENDED(form) && (verdict->type == PAYGO_ADD_TIME || verdict->type == PAYGO_SET_TIME)) {
-        return; /* T25: what the value means is the manufacturer's affair; it is not time */
-    }
+    const bool sets = verdict->type == PAYGO_SET_TIME;
     (void)form;
-    switch (verdict->type) {
-    case PAYGO_ADD_TIME:
-        if (unit->active_until < unit->clock) {
-            unit->active_until = unit->clock;
-        }
-        unit->active_until += seconds;
-        break;
-    case PAYGO_SET_TIME:
-        unit->active_until = unit->clock + seconds;
-        unit->unlocked = false;
-        break;
-    case PAYGO_DISABLE_PAYG:
+    if (verdict->type == PAYGO_DISABLE_PAYG) {
         unit->unlocked = true;
-        break;
-    case PAYGO_COUNTER_SYNC:
-    case PAYGO_INVALID:
-    case PAYGO_ALREADY_USED:
-    default:
-        break;
+    }
+    /* T25: what the value of an extended token means is the manufacturer's affair; it is not time */
+    if ((sets || verdict->type == PAYGO_ADD_TIME) && !PAYGO_IS_EXTENDED(form)) {
+        const uint32_t seconds = verdict->value * SECONDS_PER_DAY / config->time_divider;
+        if (sets) {
+            unit->credit.low = 0;
+            unit->credit.high = 0;
+            unit->unlocked = false;
+        }
+        unit->credit.low += seconds;
+        if (unit->credit.low < seconds) {
+            unit->credit.high++;
+        }
     }
 }
 
-void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
+void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *config, uint32_t now, const char *text,
                       size_t length)
 {
     paygo_reason reason;
@@ -117,11 +123,10 @@ bool paygo_unit_run(paygo_entry *entry, paygo_steps steps)
     return paygo_decode_run(&entry->decoder, steps);
 }
 
-paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
+void paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
 {
     const paygo_config *config = entry->decoder.config;
     const paygo_verdict *verdict = &entry->decoder.verdict;
-    paygo_answer answer;
     while (!paygo_unit_run(entry, 0xffffU)) {
     }
     if (entry->open && verdict->reason == PAYGO_REASON_ACCEPTED) {
@@ -132,42 +137,75 @@ paygo_answer paygo_unit_finish(paygo_entry *entry, paygo_unit *unit)
         if (unit->wrong_entries < 255) {
             unit->wrong_entries++;
         }
-        unit->wait_until = unit->clock + wait_after(unit->wrong_entries, config->strict_waits);
+        unit->wait = wait_after(unit->wrong_entries, config->strict_waits);
     }
     entry->open = false;
-    answer.verdict = *verdict;
+}
+
+paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint32_t now, const char *text,
+                              size_t length)
+{
+    paygo_entry entry;
+    paygo_answer answer;
+    paygo_unit_begin(&entry, unit, config, now, text, length);
+    paygo_unit_finish(&entry, unit);
+    answer.verdict = entry.decoder.verdict;
     answer.wait_seconds = paygo_unit_wait_left(unit);
     answer.seconds_left = paygo_unit_seconds_left(unit);
     return answer;
 }
 
-paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint64_t now, const char *text,
-                              size_t length)
+void paygo_unit_ahead(paygo_unit *unit, uint32_t seconds)
 {
-    paygo_entry entry;
-    paygo_unit_begin(&entry, unit, config, now, text, length);
-    return paygo_unit_finish(&entry, unit);
+    const uint32_t most = UINT32_MAX - unit->clock;
+    const uint16_t wait = unit->wait;
+    paygo_unit_tick(unit, unit->clock + (seconds < most ? seconds : most));
+    unit->wait = wait;
+}
+
+/* A time that lies so far behind the clock, in 64 bits. */
+static uint8_t *put_end(uint8_t *bytes, uint32_t clock, uint32_t low, uint16_t high)
+{
+    const uint32_t end = clock + low;
+    bytes = paygo_put(bytes, end, 4);
+    return paygo_put(bytes, (uint32_t)high + (end < low ? 1U : 0U), 4);
+}
+
+/* How far it lies behind the clock: 0 when it has passed. */
+static const uint8_t *get_left(const uint8_t *bytes, uint32_t clock, uint32_t *low, uint32_t *high)
+{
+    bytes = paygo_get(bytes, low, 4);
+    bytes = paygo_get(bytes, high, 4);
+    if (*low < clock) {
+        if (*high == 0) {
+            *low = clock;
+        } else {
+            *high -= 1U;
+        }
+    }
+    *low -= clock;
+    return bytes;
 }
 
 void paygo_unit_store(const paygo_unit *unit, uint32_t ahead, uint8_t bytes[PAYGO_UNIT_BYTES])
 {
-    const uint64_t wake = unit->clock + ahead;
-    const uint64_t wait = paygo_unit_wait_left(unit);
+    paygo_unit woken = *unit;
+    paygo_unit_ahead(&woken, ahead);
     bytes = paygo_put(bytes, LAYOUT, 1);
-    bytes = paygo_put(bytes, unit->unlocked ? 1 : 0, 1);
-    bytes = paygo_put(bytes, unit->wrong_entries, 1);
+    bytes = paygo_put(bytes, woken.unlocked ? 1 : 0, 1);
+    bytes = paygo_put(bytes, woken.wrong_entries, 1);
     bytes = paygo_put(bytes, 0, 1);
-    bytes = paygo_put(bytes, unit->window.count, 2);
-    bytes = paygo_put(bytes, unit->window.floor, 2);
-    bytes = paygo_put(bytes, unit->window.used, 4);
-    bytes = paygo_put(bytes, wake, 8);
-    bytes = paygo_put(bytes, unit->active_until, 8);
-    (void)paygo_put(bytes, wait > 0 ? wake + wait : 0, 8);
+    bytes = paygo_put(bytes, woken.window.count, 2);
+    bytes = paygo_put(bytes, woken.window.floor, 2);
+    bytes = paygo_put(bytes, woken.window.used, 4);
+    bytes = put_end(bytes, woken.clock, 0, 0);
+    bytes = put_end(bytes, woken.clock, woken.credit.low, woken.credit.high);
+    (void)put_end(bytes, woken.wait > 0 ? woken.clock : 0, woken.wait, 0);
 }
 
 bool paygo_unit_load(paygo_unit *unit, const uint8_t bytes[PAYGO_UNIT_BYTES])
 {
-    uint64_t layout, unlocked, wrong_entries, zero, count, floor, used;
+    uint32_t layout, unlocked, wrong_entries, zero, count, floor, used, clock, beyond, credit, credit_high, wait, wait_high;
     bytes = paygo_get(bytes, &layout, 1);
     bytes = paygo_get(bytes, &unlocked, 1);
     bytes = paygo_get(bytes, &wrong_entries, 1);
@@ -175,16 +213,22 @@ bool paygo_unit_load(paygo_unit *unit, const uint8_t bytes[PAYGO_UNIT_BYTES])
     bytes = paygo_get(bytes, &count, 2);
     bytes = paygo_get(bytes, &floor, 2);
     bytes = paygo_get(bytes, &used, 4);
-    if (layout != LAYOUT || unlocked > 1 || zero != 0 || floor > count) {
+    bytes = paygo_get(bytes, &clock, 4);
+    bytes = paygo_get(bytes, &beyond, 4);
+    bytes = get_left(bytes, clock, &credit, &credit_high);
+    (void)get_left(bytes, clock, &wait, &wait_high);
+    if (layout != LAYOUT || unlocked > 1 || zero != 0 || floor > count || beyond > 0 || credit_high > INT16_MAX ||
+        wait_high > 0 || wait > LONGEST_WAIT_MINUTES * 60U) {
         return false;
     }
     unit->unlocked = unlocked == 1;
     unit->wrong_entries = (uint8_t)wrong_entries;
     unit->window.count = (uint16_t)count;
     unit->window.floor = (uint16_t)floor;
-    unit->window.used = (uint32_t)used;
-    bytes = paygo_get(bytes, &unit->clock, 8);
-    bytes = paygo_get(bytes, &unit->active_until, 8);
-    (void)paygo_get(bytes, &unit->wait_until, 8);
+    unit->window.used = used;
+    unit->clock = clock;
+    unit->credit.low = credit;
+    unit->credit.high = (uint16_t)credit_high;
+    unit->wait = (uint16_t)wait;
     return true;
 }

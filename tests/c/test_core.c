@@ -341,16 +341,19 @@ static void an_entry_in_slices_is_applied_once(void)
     CHECK(!entry.decoder.refused);
     CHECK(paygo_unit_seconds_left(&unit) == 0);
     paygo_unit_begin(&entry, &unit, &config, 1000, "016609796", 9);
-    CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_ADD_TIME);
+    paygo_unit_finish(&entry, &unit);
+    CHECK(entry.decoder.verdict.type == PAYGO_ADD_TIME);
     CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(604800));
-    CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_ADD_TIME);
+    paygo_unit_finish(&entry, &unit);
+    CHECK(entry.decoder.verdict.type == PAYGO_ADD_TIME);
     CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(604800));
     paygo_unit_begin(&entry, &unit, &config, 1000, "123456789", 9);
     CHECK(!paygo_unit_run(&entry, 65));
     CHECK(paygo_unit_run(&entry, 1)); /* 2 + 64 */
     CHECK(entry.decoder.refused);
     for (i = 0; i < 3; i++) {
-        CHECK(paygo_unit_finish(&entry, &unit).verdict.type == PAYGO_INVALID);
+        paygo_unit_finish(&entry, &unit);
+        CHECK(entry.decoder.verdict.type == PAYGO_INVALID);
         CHECK(unit.wrong_entries == 1);
     }
 }

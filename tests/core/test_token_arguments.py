@@ -285,13 +285,13 @@ def test_a_unit_is_provisioned_at_a_count_that_there_is(count):
     problem(PaygUnit, CONFIG, count)
 
 
-@pytest.mark.parametrize("now", [-1, 2**63, 2**200, True, 1.0, "1", None, np.array([5])])
+@pytest.mark.parametrize("now", [-1, 2**32, 2**200, True, 1.0, "1", None, np.array([5])])
 def test_a_unit_s_clock_is_an_integer_from_0(now):
     """T36, T37."""
     unit = PaygUnit(CONFIG)
     assert "now" in problem(unit.enter, "016609796", now)
     assert "now" in problem(unit.tick, now)
-    unit.tick(2**63 - 1)
+    unit.tick(2**32 - 1)
     assert "ahead" in problem(unit.to_bytes, now)
 
 

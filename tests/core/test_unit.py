@@ -24,8 +24,9 @@ def token_at(count: int, value: int, form: int = model.STANDARD, device: model.D
 
 
 def stored_credit(unit: PaygUnit) -> int:
-    """When the credit ends on the unit's clock, also while it is unlocked."""
-    return int.from_bytes(unit.to_bytes()[20:28], "little")
+    """Seconds of credit, also while it is unlocked."""
+    stored = unit.to_bytes()
+    return int.from_bytes(stored[20:28], "little") - int.from_bytes(stored[12:20], "little")
 
 
 def after_wrong_entries(number: int, *, strict: bool = False) -> tuple[PaygUnit, int]:
@@ -103,7 +104,7 @@ def test_the_unlock_is_obeyed_at_either_parity_and_lasts_for_ever(count):
     unit = PaygUnit(CONFIG)
     answer = unit.enter(token_at(count, 998), 0)
     assert (answer.token_type, answer.seconds_left) == (TokenType.DISABLE_PAYG, None)
-    unit.tick(2**62)
+    unit.tick(2**32 - 1)
     assert unit.active
     assert PaygUnit.from_bytes(CONFIG, unit.to_bytes()).active
 
@@ -134,7 +135,7 @@ def test_the_divider_makes_days_of_units_and_drops_the_fraction_of_a_second():
 
 
 def test_the_largest_credit_of_every_count_adds_up_without_overflow():
-    """T37: sixty tokens pass 32 bits of seconds; all that a unit can take in its life fit 64."""
+    """T37: sixty tokens pass 32 bits of seconds; all that a unit can take in its life fit 48."""
     unit = PaygUnit(CONFIG)
     for count in range(2, 122, 2):
         answer = unit.enter(token_at(count, 995), 0)
@@ -257,6 +258,32 @@ def test_a_clock_stored_ahead_of_the_last_credit_leaves_none():
     unit.tick(DAY - 100)
     woken = PaygUnit.from_bytes(CONFIG, unit.to_bytes(ahead=300))
     assert (woken.seconds_left, woken.active) == (0, False)
+
+
+def test_at_the_end_of_its_clock_a_unit_holds_the_clock_its_credit_and_its_wait():
+    """T36, T37: after 136 years, also ahead of a power cut."""
+    unit = PaygUnit(CONFIG)
+    unit.enter(token_at(2, 995), 2**32 - 1000)
+    for _ in range(3):
+        unit.enter(WRONG, 2**32 - 1)
+    woken = PaygUnit.from_bytes(CONFIG, unit.to_bytes(ahead=300))
+    assert (woken.clock, woken.wait_left, woken.seconds_left) == (2**32 - 1, 120, 995 * DAY - 999)
+    assert woken.enter(WRONG, 2**32 - 1).reason is Reason.WAITING
+
+
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [(12, 2**32), (20, 2**47), (28, 512 * 60 + 1)],
+    ids=["the clock", "the credit", "the wait"],
+)
+def test_stored_bytes_beyond_what_a_unit_counts_are_refused(at, number):
+    """T36, T37: none of them is cut to what fits; the largest of each is taken."""
+    stored = bytearray(PaygUnit(CONFIG).to_bytes())
+    stored[at : at + 8] = (number - 1).to_bytes(8, "little")
+    PaygUnit.from_bytes(CONFIG, bytes(stored))
+    stored[at : at + 8] = number.to_bytes(8, "little")
+    with pytest.raises(PaygoError, match="not a stored unit"):
+        PaygUnit.from_bytes(CONFIG, bytes(stored))
 
 
 def test_what_was_used_stays_used_through_a_power_cut():
@@ -498,7 +525,8 @@ class UnitAgainstModel(RuleBasedStateMachine):
         state, window = self.unit.state, self.model.window
         assert (state.count, state.floor, set(state.used_counts)) == (window.highest, window.floor, window.used)
         assert self.unit.seconds_left == self.model.seconds_left
-        assert stored_credit(self.unit) == self.model.active_until, "also while unlocked (T28)"
+        left = self.model.active_until - self.model.clock
+        assert stored_credit(self.unit) == max(0, left), "also while unlocked (T28)"
         assert self.unit.wait_left == self.model.wait_left
         assert self.unit.wrong_entries == self.model.wrong
         assert self.unit.unlocked == self.model.unlocked

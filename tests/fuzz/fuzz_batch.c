@@ -29,7 +29,7 @@ static void fill(columns *all, paygo_form form, const uint8_t **data, size_t *si
     size_t i;
     for (i = 0; i < JOBS; i++) {
         memset(all->keys[i], 0, 16);
-        (void)paygo_put(all->keys[i], take(data, size, 4), 4);
+        (void)paygo_put(all->keys[i], (uint32_t)take(data, size, 4), 4);
         all->starting_codes[i] = 1U + (uint32_t)(take(data, size, 4) % 999999999U);
         all->counts[i] = 1U + (uint32_t)(take(data, size, 2) % 320U);
         all->values[i] = (uint32_t)(take(data, size, 3) % paygo_base_modulus(form));

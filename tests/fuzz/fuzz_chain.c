@@ -23,9 +23,10 @@ static void message_of(paygo_form form, uint64_t code, uint8_t message[8])
 static void check_hashes(const paygo_key *key, const uint8_t key_bytes[16], uint64_t word)
 {
     uint8_t bytes[8];
-    uint64_t read, folded;
-    require(paygo_put(bytes, word, 8) == bytes + 8);
-    require(paygo_get(bytes, &read, 8) == bytes + 8 && read == word);
+    uint32_t low, high;
+    uint64_t folded;
+    require(paygo_put(paygo_put(bytes, (uint32_t)(word & UINT32_MAX), 4), (uint32_t)(word >> 32), 4) == bytes + 8);
+    require(paygo_get(paygo_get(bytes, &low, 4), &high, 4) == bytes + 8 && ((uint64_t)high << 32 | low) == word);
     require(paygo_siphash24(key, bytes, 8) == paygo_siphash24_word(key, word));
     folded = paygo_siphash24_word(key, (word & UINT32_MAX) << 32 | (word & UINT32_MAX));
     folded = (folded >> 32 ^ (folded & UINT32_MAX)) >> 2;

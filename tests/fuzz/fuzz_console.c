@@ -176,9 +176,9 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
 {
     paygo_text_begin(text);
     paygo_text_flash(text, "N;");
-    paygo_text_number(text, number);
+    paygo_text_number(text, number, 0);
     paygo_text_char(text, ',');
-    paygo_text_number(text, number % 1000U);
+    paygo_text_number(text, number % 1000U, 0);
     paygo_text_char(text, ',');
     paygo_text_signed(text, narrow, 0, false);
     paygo_text_char(text, ',');
@@ -186,7 +186,7 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
     paygo_text_char(text, ',');
     paygo_text_signed(text, narrow, 3, true);
     paygo_text_string(text, "behind");
-    paygo_text_number(text, (uint64_t)number * number * 5U);
+    paygo_text_number(text, number, (uint16_t)(number >> 7));
     paygo_text_flash(text, "flash");
 }
 
@@ -206,7 +206,7 @@ static void check_numbers(uint32_t number, uint16_t size, bool check)
     length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehind%lluflash", (unsigned long)number,
                       (unsigned)(number % 1000U), (long)narrow, narrow < 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
                       (unsigned)(magnitude % 1000U), narrow > 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
-                      (unsigned)(magnitude % 1000U), (unsigned long long)number * number * 5U);
+                      (unsigned)(magnitude % 1000U), (unsigned long long)(uint16_t)(number >> 7) << 32 | number);
     crc = paygo_crc16(whole + 1, (uint16_t)(length - 1));
     if (check) {
         length += snprintf(whole + length, sizeof whole - (size_t)length, "*%04X", (unsigned)crc);

@@ -68,10 +68,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const size_t length = op % (PAYGO_MAX_DIGITS + 2U) < size ? op % (PAYGO_MAX_DIGITS + 2U) : size;
         const paygo_window before = unit.window;
         const uint64_t left = paygo_unit_seconds_left(&unit);
-        const uint64_t clock = unit.clock;
+        const uint32_t clock = unit.clock;
         paygo_unit in_slices = unit;
         paygo_entry entry;
-        paygo_answer answer, sliced;
+        paygo_answer answer;
         paygo_unit_tick(&unit, clock / 2U); /* backwards: nothing changes */
         require(unit.clock == clock && paygo_unit_seconds_left(&unit) == left);
         answer = paygo_unit_enter(&unit, &config, unit.clock + op * 60U, (const char *)data, length);
@@ -80,9 +80,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         paygo_slots_resume(&slots, &entry.decoder);
         while (!paygo_unit_run(&entry, 1U + op)) {
         }
-        sliced = paygo_unit_finish(&entry, &in_slices);
-        require(same_verdict(&sliced.verdict, &answer.verdict) && sliced.wait_seconds == answer.wait_seconds);
-        require(sliced.seconds_left == answer.seconds_left && in_slices.wrong_entries == unit.wrong_entries);
+        paygo_unit_finish(&entry, &in_slices);
+        require(same_verdict(&entry.decoder.verdict, &answer.verdict) && paygo_unit_wait_left(&in_slices) == answer.wait_seconds);
+        require(paygo_unit_seconds_left(&in_slices) == answer.seconds_left && in_slices.wrong_entries == unit.wrong_entries);
+        paygo_unit_ahead(&in_slices, op * 60U);
+        require(paygo_unit_wait_left(&in_slices) == answer.wait_seconds);
+        require(paygo_unit_seconds_left(&in_slices) <= answer.seconds_left);
         require(entry.decoder.refused == (answer.verdict.reason != PAYGO_REASON_ACCEPTED));
         paygo_slots_keep(&slots, &entry.decoder);
         (void)paygo_slots_run(&slots, &config, &unit.window, op);

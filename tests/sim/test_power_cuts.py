@@ -121,12 +121,11 @@ def woken(image: bytes, home: SolarHome | None = None) -> SimulatedUnit:
 
 def credit(unit: SimulatedUnit) -> int:
     inside = unit._firmware.live.unit
-    return max(0, inside.active_until - inside.clock)
+    return int((inside.credit.high << 32) + inside.credit.low)
 
 
 def wait(unit: SimulatedUnit) -> int:
-    inside = unit._firmware.live.unit
-    return max(0, inside.wait_until - inside.clock)
+    return int(unit._firmware.live.unit.wait)
 
 
 def facts(unit: SimulatedUnit) -> dict[str, Any]:
