@@ -22,7 +22,7 @@ YEAR = Plan(1000, 365, models=("home-50",), sites=("nairobi",))
 CORES = min(2, os.cpu_count() or 1)
 
 
-@pytest.mark.parametrize("path", paths())
+@pytest.mark.parametrize("path", paths()[1:])
 def test_fleet_day(benchmark, path):
     benchmark.group = f"a day of {UNITS} units"
     fleet = Fleet(KIT, UNITS, path=path, threads=1)

@@ -12,6 +12,12 @@
 #define PAYGO_LAW_INLINE static
 #endif
 
+/* Some vectors have these as instructions. */
+#ifndef PAYGO_LAW_LEAST
+#define PAYGO_LAW_LEAST(a, b) PAYGO_LAW_CHOOSE(PAYGO_LAW_IF((a) < (b)), a, b)
+#define PAYGO_LAW_GREATEST(a, b) PAYGO_LAW_CHOOSE(PAYGO_LAW_IF((a) > (b)), a, b)
+#endif
+
 /* Times are counted to here and stand still, short of PAYGO_LAW_NEVER. */
 #define PAYGO_LAW_LONGEST_S INT32_C(65400)
 
@@ -37,12 +43,12 @@ PAYGO_LAW_INLINE paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
 
 PAYGO_LAW_INLINE paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
 {
-    return law_choose(PAYGO_LAW_IF(a < b), a, b);
+    return PAYGO_LAW_LEAST(a, b);
 }
 
 PAYGO_LAW_INLINE paygo_law_int law_most(paygo_law_int a, paygo_law_int b)
 {
-    return law_choose(PAYGO_LAW_IF(a > b), a, b);
+    return PAYGO_LAW_GREATEST(a, b);
 }
 
 /* The same for all lanes. */

@@ -23,7 +23,7 @@ SLOTS: int = lib.FLEET_SLOTS
 DAY_S = 86_400
 MOST_NOTES = 65_536
 """Of a block and a day; a unit whose alerts come and go each minute leaves 2 880."""
-PATHS = ("scalar", "plain", "avx2", "avx512")
+PATHS = ("whole", "scalar", "plain", "avx2", "avx512")
 DEEDS = {name.removeprefix("FLEET_").lower().replace("_", "-"): getattr(lib, name) for name in (
     "FLEET_ADD_CREDIT", "FLEET_SET_CREDIT", "FLEET_BATTERY_GONE", "FLEET_STUCK_ON", "FLEET_PANELS", "FLEET_SHORT",
     "FLEET_CONTACT", "FLEET_SURGE", "FLEET_OFFSET", "FLEET_FROZEN", "FLEET_IMBALANCE", "FLEET_SOILING",

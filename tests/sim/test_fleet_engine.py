@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.fleet.engine import ALWAYS, DEEDS, EVENT, FULL, NOTE, SKY, SLOTS, Fleet, best_path, paths, sky
+from firmware_sim.fleet.engine import ALWAYS, DEEDS, EVENT, FULL, NOTE, PATHS, SKY, SLOTS, Fleet, best_path, paths, sky
 from firmware_sim.plant.battery import Battery
 from firmware_sim.plant.catalogue import BATTERIES, PANELS, Kit
 from firmware_sim.plant.catalogue import KITS as KITS_SOLD
@@ -86,12 +86,50 @@ def test_all_ways_of_stepping_give_the_same_bytes(kit: Kit) -> None:
 
 def test_a_way_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYGO_SIMD", "scalar")
-    assert best_path() == 0
+    assert best_path() == PATHS.index("scalar")
     monkeypatch.setenv("PAYGO_SIMD", "sse9")
     with pytest.raises(PaygoError, match="sse9"):
         best_path()
     monkeypatch.delenv("PAYGO_SIMD")
-    assert best_path() == max(("scalar", "plain", "avx2", "avx512").index(name) for name in paths())
+    assert best_path() == max(PATHS.index(name) for name in paths())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    model=st.sampled_from(sorted(KITS_SOLD)),
+    step_s=st.sampled_from([15, 60]),
+    light=st.sampled_from([100.0, 700.0, 1300.0]),
+    ambient=st.sampled_from([-12.0, 0.0, 25.0, 52.0]),
+    charge=st.floats(0, 1),
+    happening=st.lists(
+        st.tuples(
+            st.floats(0, 23.9),
+            st.integers(0, 63),
+            st.sampled_from(sorted(DEEDS)),
+            st.sampled_from([-800.0, 0.0, 0.3, 0.5, 1.0, 2.0, 40.0, 900.0, 13_000.0]),
+        ),
+        max_size=12,
+    ),
+)
+def test_what_a_calm_unit_is_spared_changes_nothing(
+    model: str,
+    step_s: int,
+    light: float,
+    ambient: float,
+    charge: float,
+    happening: list[tuple[float, int, str, float]],
+) -> None:
+    """In any trouble, in heat and in cold, empty or full: the bytes of the way that leaves nothing out."""
+    happening = [each for each in happening if each[2] not in ("panels", "soiling", "battery-new") or 0 < each[3] <= 2]
+    results = []
+    for path in paths():
+        fleet = lit(KITS_SOLD[model], 64, path=path, step_s=step_s, charge=charge, ambient=ambient)
+        notes = [
+            fleet.day(clear_day(step_s, light, ambient), *wants(64, day), events(*happening, step_s=step_s))
+            for day in range(2)
+        ]
+        results.append((fleet._memory.tobytes(), [each.tobytes() for each in notes]))
+    assert all(result == results[0] for result in results)
 
 
 @settings(max_examples=200, deadline=None)

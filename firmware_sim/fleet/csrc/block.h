@@ -88,8 +88,9 @@ typedef struct {
 /* Runs `steps` steps of dt_s, or up to the first after which an alert or a damage changed; returns how many it ran. */
 typedef int32_t fleet_run(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps, int32_t dt_s);
 
-fleet_run fleet_run_plain;
+fleet_run fleet_run_whole;
 fleet_run fleet_run_scalar;
+fleet_run fleet_run_plain;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define FLEET_X86 1
 fleet_run fleet_run_avx2;

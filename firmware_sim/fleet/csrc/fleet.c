@@ -16,6 +16,7 @@ static void restart(fleet_block *block, int32_t i, const fleet_kit *kit)
 }
 
 static fleet_run *const paths[] = {
+    fleet_run_whole,
     fleet_run_scalar,
     fleet_run_plain,
 #ifdef FLEET_X86
@@ -30,10 +31,10 @@ int32_t fleet_path_exists(int32_t path)
         return 0;
     }
 #ifdef FLEET_X86
-    if (path == 2) {
+    if (path == 3) {
         return __builtin_cpu_supports("avx2") != 0;
     }
-    if (path == 3) {
+    if (path == 4) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
     }
@@ -187,7 +188,6 @@ int32_t fleet_day(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky
             }
             step += paths[path](block, kit, &sky[step], until - step, dt_s);
             count = note_changes(block, step, notes, count, most_notes);
-            memset(block->changed, 0, sizeof block->changed);
         }
     }
     return count;

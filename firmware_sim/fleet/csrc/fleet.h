@@ -47,7 +47,7 @@ typedef struct {
     float clamp_ws;      /* so far this day */
 } fleet_note;
 
-/* How vectors are stepped: 0 scalar, 1 plain, 2 AVX2, 3 AVX-512. */
+/* How units are stepped: 0 one by one with nothing left out, 1 one by one, 2 plain vectors, 3 AVX2, 4 AVX-512. */
 int32_t fleet_path_exists(int32_t path);
 
 /* A block of 64 new units with clean panels, no credit, and batteries as charged as given, 0 ... 1. */
