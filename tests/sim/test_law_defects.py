@@ -80,3 +80,21 @@ def test_a_defect_in_the_law_is_noticed(tmp_path: Path, sound: str, before: str,
     tree = tree_with(tmp_path / "tree", before, after)
     assert built(tree, "law", "firmware_sim/csrc/law.c", "tests/c/test_law.c").returncode == 1
     assert fleet(tree) != sound
+
+
+NOISY = {
+    "nothing": ("#ifndef PAYGO_LAW_STEP_H", "#ifndef PAYGO_LAW_STEP_H"),
+    "a protection trips beyond its threshold only": DEFECTS["a protection trips beyond its threshold only"],
+    "a protection forgets its delay": DEFECTS["a protection forgets its delay"],
+    "there is no hysteresis": DEFECTS["there is no hysteresis"],
+    "an overload is over at once": ("current_good_s < PAYGO_LAW_GOOD_S", "current_good_s < PAYGO_LAW_TRIES"),
+    "heat has no hysteresis": ("law_only((paygo_law_flag)law->hot, law_all(-99))", "law_all(0)"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), NOISY.values(), ids=NOISY)
+def test_no_alert_flaps_or_is_lost_under_noise(tmp_path: Path, before: str, after: str) -> None:
+    """tests/c/test_law_noise.c: nothing to complain of, but where a defect is planted."""
+    tree = tree_with(tmp_path / "tree", before, after)
+    ended = built(tree, "noise", "firmware_sim/csrc/law.c", "tests/c/test_law_noise.c")
+    assert ended.returncode == (before != after), ended.stderr
