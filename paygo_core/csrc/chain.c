@@ -41,8 +41,7 @@ uint32_t paygo_chain_next_standard(const paygo_key *key, uint32_t code)
 /* T24: the message is the code as eight big-endian bytes; the top 40 bits, brought below 10^12. */
 static uint64_t next_extended(const paygo_key *key, uint64_t code)
 {
-    const uint64_t message = ((uint64_t)swap32((uint32_t)code) << 32) | swap32((uint32_t)(code >> 32));
-    uint64_t x = paygo_siphash24_word(key, message) >> 24;
+    uint64_t x = paygo_siphash24_word(key, swap32((uint32_t)(code >> 32)), swap32((uint32_t)code)) >> 24;
     if (x > UINT64_C(999999999999)) {
         x -= UINT64_C(99511627777);
     }
@@ -109,6 +108,21 @@ paygo_value paygo_cut_base(paygo_form form, paygo_code *code)
     } while (i > 0);
     *code -= (paygo_value)left;
     return (paygo_value)left;
+}
+#elif PAYGO_CORE == 8
+/* Byte by byte, as on paper, in 32 bits. What lies above them is at most 232. */
+paygo_value paygo_cut_base(paygo_form form, paygo_code *code)
+{
+    const uint32_t modulus = paygo_base_modulus(form);
+    uint32_t low = (uint32_t)*code;
+    paygo_value base = (paygo_value)(*code >> 32);
+    uint8_t i;
+    for (i = 0; i < 4U; i++) {
+        base = (base << 8 | low >> 24) % modulus;
+        low <<= 8;
+    }
+    *code -= base;
+    return base;
 }
 #else
 paygo_value paygo_cut_base(paygo_form form, paygo_code *code)

@@ -29,24 +29,24 @@ uint8_t paygo_digits_write(paygo_form form, bool restricted, paygo_code token, c
 paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const char *text, size_t length,
                                       paygo_code *token)
 {
+    const char first = restricted ? '1' : '0';
+    const uint8_t largest = restricted ? 3 : 9;
     paygo_code value = 0;
     size_t i;
     if (length != paygo_digits_length(form, restricted)) {
         return PAYGO_DIGITS_LENGTH;
     }
     for (i = 0; i < length; i++) {
-        const char digit = text[i];
-        if (restricted) {
-            if (digit < '1' || digit > '4') {
-                return PAYGO_DIGITS_SET;
-            }
-            value = (value << 2) | (paygo_code)(digit - '1');
-        } else {
-            if (digit < '0' || digit > '9') {
-                return PAYGO_DIGITS_SET;
-            }
-            value = value * 10U + (paygo_code)(digit - '0');
+        const uint8_t digit = (uint8_t)(text[i] - first);
+        const paygo_code twice = value + value;
+        if (digit > largest) {
+            return PAYGO_DIGITS_SET;
         }
+        value = twice + twice;
+        if (!restricted) {
+            value += value + twice;
+        }
+        value += digit;
     }
     if (value > paygo_largest_code(form)) {
         return PAYGO_DIGITS_RANGE;

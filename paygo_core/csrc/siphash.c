@@ -92,8 +92,9 @@ uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t le
     return v0 ^ v1 ^ v2 ^ v3;
 }
 
-uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word)
+uint64_t paygo_siphash24_word(const paygo_key *key, uint32_t low, uint32_t high)
 {
+    const uint64_t word = ((uint64_t)high << 32) | low;
     BEGIN(key, v0, v1, v2, v3);
     ABSORB(word, v0, v1, v2, v3);
     ABSORB(UINT64_C(8) << 56, v0, v1, v2, v3);

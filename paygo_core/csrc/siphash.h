@@ -38,8 +38,8 @@ void paygo_key_load(paygo_key *key, const uint8_t bytes[16]);
 /* Hash of any message. */
 uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t length);
 
-/* Hash of the 8-byte message whose little-endian value is `word`: one step of an extended chain. */
-uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word);
+/* Hash of the 8-byte message that is `low` and then `high`, little-endian: one step of an extended chain. */
+uint64_t paygo_siphash24_word(const paygo_key *key, uint32_t low, uint32_t high);
 
 /*
  * The hash of the 8-byte message that is `half`, little-endian, twice, folded to its upper half XOR its lower, of which the

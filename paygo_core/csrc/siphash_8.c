@@ -25,12 +25,20 @@ typedef union {
 } parts;
 
 #if defined __BYTE_ORDER__ && defined __ORDER_BIG_ENDIAN__ && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define HALF(i) ((i) ^ 1)
 #define PAIR(i) ((i) ^ 1)
 #define BYTE(i) ((i) ^ 3)
 #else
+#define HALF(i) (i)
 #define PAIR(i) (i)
 #define BYTE(i) (i)
 #endif
+
+/* A number of 64 bits and its halves, in the machine's order. */
+typedef union {
+    uint64_t whole;
+    uint32_t half[2];
+} whole;
 
 /*
  * v0 is in the locals low and high, v2 while it is worked with in low2 and high2, and in l and h is v1 or v3. For more an
@@ -40,7 +48,12 @@ typedef struct {
     word v1;
     word v2;
     word v3;
-    uint32_t message;
+#ifdef PAYGO_NO_EXTENDED
+    uint32_t message; /* both halves of it */
+#else
+    word message;     /* then the hash */
+    bool folded;      /* as much of it as a folded hash needs */
+#endif
 } state;
 
 #define TOP UINT32_C(0x80000000)
@@ -235,50 +248,82 @@ uint64_t paygo_siphash24(const paygo_key *key, const uint8_t *message, size_t le
     return ((uint64_t)high << 32) | low;
 }
 
-uint64_t paygo_siphash24_word(const paygo_key *key, uint64_t word_of_message)
-{
-    uint8_t bytes[8];
-    uint8_t i;
-    for (i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(word_of_message & 0xffU);
-        word_of_message >>= 8;
-    }
-    return paygo_siphash24(key, bytes, 8);
-}
+/* Firmware of standard tokens hashes nothing but words of two equal halves, and only folded. */
+#ifdef PAYGO_NO_EXTENDED
+#define MESSAGE(s, i) (s)->message
+#define FOLDED(s) true
+#else
+#define MESSAGE(s, i) (s)->message.half[i]
+#define FOLDED(s) (s)->folded
+#endif
 
-/* v0 and v2 cancel out of the folded hash, and folding a word and rotating it are one, so that a half round is left out. */
-uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
+/*
+ * Hashes a message, of which these are the halves. v0 and v2 cancel out of a folded hash, and folding a word and rotating it are one, so that a
+ * half round is left out.
+ */
+static void hash_message(const paygo_key *key, volatile state *s, uint32_t first, uint32_t second)
 {
-    state kept;
-    volatile state *const s = &kept;
     uint32_t low = key->half[0], high = key->half[1], low2, high2, l, h;
     uint8_t i = 8;
-    parts turned, sum;
     s->v1.half[0] = key->half[2];
     s->v1.half[1] = key->half[3];
     s->v2.half[0] = key->half[4];
     s->v2.half[1] = key->half[5];
-    s->v3.half[0] = key->half[6] ^ half;
-    s->v3.half[1] = key->half[7] ^ half;
-    s->message = half;
+    s->v3.half[0] = key->half[6] ^ first;
+    s->v3.half[1] = key->half[7] ^ second;
+    MESSAGE(s, 0) = first;
+#ifndef PAYGO_NO_EXTENDED
+    MESSAGE(s, 1) = second;
+#endif
     for (;;) {
         FIRST_HALF(s);
         i--;
-        if (i == 0) {
+        if (i == 0 && FOLDED(s)) {
             break;
         }
         SECOND_HALF(s);
         if (i == 6) {
-            low ^= s->message;
-            high ^= s->message;
+            low ^= MESSAGE(s, 0);
+            high ^= MESSAGE(s, 1);
             s->v3.byte[4 + BYTE(3)] ^= 8;
         } else if (i == 4) {
             high ^= UINT32_C(8) << 24;
             s->v2.byte[BYTE(0)] ^= 0xff;
+#ifndef PAYGO_NO_EXTENDED
+        } else if (i == 0) {
+            s->message.half[0] = low ^ s->v1.half[0] ^ s->v2.half[0] ^ s->v3.half[0];
+            s->message.half[1] = high ^ s->v1.half[1] ^ s->v2.half[1] ^ s->v3.half[1];
+            break;
+#endif
         }
     }
+}
+
+#ifndef PAYGO_NO_EXTENDED
+uint64_t paygo_siphash24_word(const paygo_key *key, uint32_t low, uint32_t high)
+{
+    state kept;
+    whole hash;
+    kept.folded = false;
+    hash_message(key, &kept, low, high);
+    hash.half[HALF(0)] = kept.message.half[0];
+    hash.half[HALF(1)] = kept.message.half[1];
+    return hash.whole;
+}
+#endif
+
+uint32_t paygo_siphash24_folded(const paygo_key *key, uint32_t half)
+{
+    state kept;
+    volatile state *const s = &kept;
+    uint32_t l;
+    uint8_t i = 4;
+    parts turned, sum;
+#ifndef PAYGO_NO_EXTENDED
+    kept.folded = true;
+#endif
+    hash_message(key, s, half, half);
     l = s->v3.half[0] ^ s->v3.half[1]; /* v3 is to be rotated by 21, v1 by 17 */
-    i = 4;
     do {
         l = left_1(l);
     } while (--i > 0);

@@ -66,7 +66,7 @@ static void siphash_gives_its_authors_vectors(void)
     for (i = 0; i < 16; i++) {
         CHECK(paygo_siphash24(&key, bytes, i) == expected[i]);
     }
-    CHECK(paygo_siphash24_word(&key, UINT64_C(0x0706050403020100)) == expected[8]);
+    CHECK(paygo_siphash24_word(&key, UINT32_C(0x03020100), UINT32_C(0x07060504)) == expected[8]);
 }
 
 static void the_chain_gives_the_published_codes(void)

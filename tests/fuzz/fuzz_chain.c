@@ -27,8 +27,8 @@ static void check_hashes(const paygo_key *key, const uint8_t key_bytes[16], uint
     uint64_t folded;
     require(paygo_put(paygo_put(bytes, (uint32_t)(word & UINT32_MAX), 4), (uint32_t)(word >> 32), 4) == bytes + 8);
     require(paygo_get(paygo_get(bytes, &low, 4), &high, 4) == bytes + 8 && ((uint64_t)high << 32 | low) == word);
-    require(paygo_siphash24(key, bytes, 8) == paygo_siphash24_word(key, word));
-    folded = paygo_siphash24_word(key, (word & UINT32_MAX) << 32 | (word & UINT32_MAX));
+    require(paygo_siphash24(key, bytes, 8) == paygo_siphash24_word(key, low, high));
+    folded = paygo_siphash24_word(key, low, low);
     folded = (folded >> 32 ^ (folded & UINT32_MAX)) >> 2;
     require(paygo_siphash24_folded(key, (uint32_t)(word & UINT32_MAX)) == folded);
     require(paygo_default_starting_code(key_bytes) == code_of(PAYGO_STANDARD, paygo_siphash24(key, key_bytes, 16)));
