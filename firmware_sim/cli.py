@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from firmware_sim.cli_fleet import fleet
+from firmware_sim.cli_metrics import metrics
 from firmware_sim.cli_report import report
 from firmware_sim.cli_scenario import run
 from firmware_sim.protocols import OTHERS, OURS
@@ -136,5 +137,6 @@ def serve(
 
 
 sim.add_command(fleet)
+sim.add_command(metrics)
 sim.add_command(report)
 sim.add_command(run)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hw_bridge.actions import ActionStore, Change
-from hw_bridge.http_post import post
 from paygo_core.errors import NoAnswerError, PaygoError
+from paygo_core.http_post import post
 
 SHORTEST_SECRET = 16
 """Characters."""

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hw_bridge.http_post import post
 from hw_bridge.sinks import Record
 from paygo_core.errors import DeviceError, NoAnswerError
+from paygo_core.http_post import post
 from paygo_core.wire.metrics_request import DataFormat, MetricsResponse, decode_response, encode_request
 
 REFUSALS = frozenset({400, 401, 403, 404, 413, 422})

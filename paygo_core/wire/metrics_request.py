@@ -1,7 +1,7 @@
 """OpenPAYGO Metrics as a device speaks it to a server: requests, simple or condensed, and what responses say.
 
-Requests are authenticated over all data, recursively (`ra`); a response over all it says (`da`). Both are two letters
-and a SipHash-2-4 in lower-case hexadecimal without leading zeros.
+What authenticates is two letters, which say over what, and a SipHash-2-4 in lower-case hexadecimal without leading
+zeros. A response is authenticated over all it says (`da`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ from paygo_core.errors import DeviceError
 
 LARGEST_RESPONSE = 65_536
 """Bytes."""
+
+AUTH_METHODS = {
+    "sa": "the serial number",
+    "ta": "serial number and timestamp",
+    "ca": "serial number and request count",
+    "da": "all data",
+    "ra": "all data, one part after the other",
+}
+"""Over what a request may be authenticated. The last needs the least memory for much data."""
 
 _CONDENSED = {
     "serial_number": "sn",
@@ -70,12 +79,14 @@ def encode_request(
     data: Mapping[str, Any],
     historical: Sequence[Mapping[str, Any]] = (),
     data_format: DataFormat | None = None,
+    auth: str = "ra",
 ) -> bytes:
     """A request, condensed when there is a data format.
 
-    key: 16 bytes, None for a request without authentication. timestamp and request_count: above 0, and above those of
-    the last request. collected_at: when `data` was measured, seconds since 1970. historical: earlier readings, oldest
-    first, each with its `timestamp`. Values without a place in the data format are left out.
+    key: 16 bytes, None for a request without authentication. auth: one of AUTH_METHODS. timestamp and request_count:
+    above 0, and above those of the last request. collected_at: when `data` was measured, seconds since 1970.
+    historical: earlier readings, oldest first, each with its `timestamp`. Values without a place in the data format are
+    left out.
     """
     request: dict[str, Any] = {"serial_number": serial}
     if data_format is not None:
@@ -90,15 +101,23 @@ def encode_request(
         order = data_format.historical_data_order if data_format is not None else None
         request["historical_data"] = [dict(step) if order is None else _ordered(step, order) for step in historical]
     if key is not None:
-        chain = _hash(key, serial)
-        chain = _hash(key, f"{chain}{timestamp}")
-        chain = _hash(key, f"{chain}{request_count}")
-        for part in (request["data"], *request.get("historical_data", ())):
-            chain = _hash(key, chain + _json(part))
-        request["auth"] = f"ra{chain}"
+        request["auth"] = auth + _signature(key, auth, request)
     if data_format is not None:
         request = {_CONDENSED[name]: value for name, value in request.items()}
     return _json(request).encode()
+
+
+def _signature(key: bytes, auth: str, request: Mapping[str, Any]) -> str:
+    serial, timestamp, count = (str(request[name]) for name in ("serial_number", "timestamp", "request_count"))
+    data, historical = request["data"], request.get("historical_data", [])
+    if auth == "ra":
+        chain = ""
+        for part in (serial, timestamp, count, *(_json(each) for each in (data, *historical))):
+            chain = _hash(key, chain + part)
+        return chain
+    covered = {"sa": serial, "ta": serial + timestamp, "ca": serial + count}
+    covered["da"] = serial + timestamp + count + "".join(_json(each) for each in (data, historical) if each)
+    return _hash(key, covered[auth])
 
 
 def decode_response(
