@@ -10,16 +10,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.engine import Connection, CursorResult
 
 from paygo_core.errors import PaygoError
 from paygo_core.registry.bulk import checked_digits
 from paygo_core.registry.issuing import next_tokens
-from paygo_core.registry.keys import NO_KEY, PLAIN, KeyBox
+from paygo_core.registry.keys import PLAIN, SEALED, KeyBox
 from paygo_core.registry.life import check_in_use, state_after
 from paygo_core.registry.schema import (
     ISSUE_REASONS,
@@ -27,7 +26,6 @@ from paygo_core.registry.schema import (
     DeviceRow,
     IssueReason,
     IssueRow,
-    MetaRow,
     NoteRow,
     TokenRow,
     device_of,
@@ -39,17 +37,14 @@ ENCRYPTION = "encryption"
 """The name of the fact that tells how keys are encrypted."""
 
 _UNREAD = ("created_at", "updated_at")
-_COLUMNS = [column for column in DeviceRow.__table__.c if column.name not in _UNREAD]
-_FIND = select(
-    *_COLUMNS, select(MetaRow.value).where(MetaRow.name == ENCRYPTION).scalar_subquery().label("encryption")
-).where(DeviceRow.serial == bindparam("wanted"))
-_FIND_LOCKED = _FIND.with_for_update(of=DeviceRow)
-_MOVE = (
-    update(cast(Table, DeviceRow.__table__))
-    .where(DeviceRow.id == bindparam("device"))
-    .values(count=bindparam("new_count"), state=bindparam("new_state"), updated_at=bindparam("now"))
+_FIND = (
+    f"SELECT {', '.join(column.name for column in DeviceRow.__table__.c if column.name not in _UNREAD)},"  # noqa: S608
+    f" (SELECT value FROM registry_meta WHERE name = '{ENCRYPTION}') AS encryption FROM devices WHERE serial = ?"
 )
-_NEW_ISSUE, _NEW_TOKEN, _NEW_NOTE = (insert(cast(Table, row.__table__)) for row in (IssueRow, TokenRow, NoteRow))
+_NEW_ISSUE, _NEW_NOTE = (insert(cast(Table, row.__table__)) for row in (IssueRow, NoteRow))
+_RECORD = "INSERT INTO tokens (device_id, count, token_type, value, extended, digits, issue_id) VALUES "
+_RECORD_ONE = _RECORD + "(?, ?, ?, ?, ?, ?, ?)"
+_MOVE = "UPDATE devices SET count = ?, state = ?, updated_at = ? WHERE id = ?"
 
 _TOKENS_OF_REFERENCE = (
     select(TokenRow.digits, TokenRow.count, TokenRow.token_type, TokenRow.value)
@@ -60,16 +55,29 @@ _TOKENS_OF_REFERENCE = (
 _REFERENCE = select(IssueRow.id).where(IssueRow.reference == bindparam("reference"))
 
 _MANY_MOVED = "UPDATE devices SET count = count + 1 + (count + ?) % 2, updated_at = ? WHERE id {among}"
-_MANY_TOKENS = "INSERT INTO tokens (device_id, count, token_type, value, extended, digits, issue_id) VALUES "
-_ONE_OF_MANY = "(?, ?, ?, ?, FALSE, ?, ?)"
 _AT_ONCE = 100
 """Tokens of a statement: what a statement costs is shared, and its parameters are fewer than any SQLite allows."""
-_FOUND = (
-    "SELECT serial, devices.id, key_format, key_blob, starting_code, count, time_divider, restricted_digit_set,"
-    " max_count, test_code, state FROM "
+_STATE_MASK, _RESTRICTED, _PLAIN, _FITS, _DIVIDER = 7, 8, 16, 32, 6
+_FACTS = (
+    "CASE state"
+    + "".join(f" WHEN '{state}' THEN {place}" for place, state in enumerate(STATES))
+    + f" END + CASE WHEN restricted_digit_set THEN {_RESTRICTED} ELSE 0 END"
+    f" + CASE key_format WHEN '{PLAIN}' THEN {_PLAIN} ELSE 0 END"
+    f" + CASE WHEN count <= max_count - 2 AND key_format IN ('{PLAIN}', '{SEALED}') THEN {_FITS} ELSE 0 END"
+    f" + time_divider * {1 << _DIVIDER}"
 )
-_MANY_FOUND_IN_FILE = _FOUND + "json_each(?) CROSS JOIN devices ON serial = json_each.value"
-_MANY_FOUND_ON_SERVER = _FOUND + "devices WHERE serial {among} ORDER BY serial FOR UPDATE"
+"""What most devices of a set have in common, as a number; _FITS: it may get one more token of a set."""
+_AMONG_WANTED = " FROM json_each(?) AS wanted CROSS JOIN devices ON serial = wanted.value"
+_WHICH_IN_FILE = "SELECT serial" + _AMONG_WANTED
+_MANY_FOUND_IN_FILE = (
+    "SELECT json_group_array(devices.id), json_group_array(starting_code), json_group_array(count),"
+    f" json_group_array({_FACTS}), group_concat(coalesce(hex(key_blob), ''), ' '),"
+    f" json_group_object(devices.id, test_code) FILTER (WHERE test_code <> ''){_AMONG_WANTED}"
+)
+_MANY_FOUND_ON_SERVER = (
+    f"SELECT serial, id, starting_code, count, {_FACTS}, key_blob, test_code FROM devices"  # noqa: S608
+    " WHERE serial {among} ORDER BY serial FOR UPDATE"
+)
 _MANY_REFERENCES = "SELECT reference, id FROM issues WHERE reference {among}"
 _MANY_RECORDED = (
     "SELECT issue_id, device_id, digits, count, token_type, value FROM tokens"
@@ -107,6 +115,36 @@ class Refused:
     hint: str
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Devices that were asked for and are there, a list a column: rows as tuples cost more than the database does.
+
+    facts: _FACTS. test_codes: by id, of those that have one.
+    """
+
+    serials: list[str]
+    ids: list[int]
+    starting_codes: list[int]
+    counts: list[int]
+    facts: list[int]
+    keys: list[bytes]
+    test_codes: dict[int, str]
+
+    def some(self, places: list[int]) -> _Found:
+        """Those at these places, which rise."""
+        if len(places) == len(self.ids):
+            return self
+        names, ids, codes, counts, facts, keys = _at(
+            places, self.serials, self.ids, self.starting_codes, self.counts, self.facts, self.keys
+        )
+        return _Found(names, ids, codes, counts, facts, keys, self.test_codes)
+
+
+def _at(places: list[int], *columns: Any) -> list[Any]:
+    """What the columns have at these places; what is no list is the same everywhere."""
+    return [[column[place] for place in places] if isinstance(column, list) else column for column in columns]
+
+
 @dataclass
 class Spent:
     """What became of orders, by their places: one token's digits and count, or several tokens, or an error.
@@ -136,7 +174,7 @@ def checked_reference(reference: str) -> None:
 
 def find(connection: Connection, serial: str, lock: bool) -> Any:
     """A device, and as `encryption` how keys are encrypted. lock: against other writers, until the commit."""
-    return connection.execute(_FIND_LOCKED if lock else _FIND, {"wanted": serial}).first()
+    return _run(connection, _FIND + " FOR UPDATE" * (lock and _on_server(connection)), (serial,)).first()
 
 
 def recorded(
@@ -183,15 +221,14 @@ def spend(
     issue_id = _new_issue(connection, reason, issued_by, now, reference)
     state = row.state
     for token in tokens:
-        values = {"device_id": row.id, "count": token.count, "token_type": int(token.token_type), "value": token.value}
-        values |= {"extended": extended, "digits": token.digits, "issue_id": issue_id}
-        connection.execute(_NEW_TOKEN, values)
+        cells = (row.id, token.count, int(token.token_type), token.value, extended, token.digits, issue_id)
+        _run(connection, _RECORD_ONE, cells)
         before, state = state, state_after(state, token, reason)
         if state != before:
             text = f"{before} became {state}: a token {token.token_type.name} at count {token.count}"
             note = {"device_id": row.id, "kind": "state", "text": text, "noted_by": issued_by, "noted_at": now}
             connection.execute(_NEW_NOTE, note)
-    connection.execute(_MOVE, {"device": row.id, "new_count": tokens[-1].count, "new_state": state, "now": now})
+    _run(connection, _MOVE, (tokens[-1].count, state, _moment(connection, now), row.id))
 
 
 def spend_many(connection: Connection, keys: KeyBox, orders: Sequence[Order], issued_by: str) -> Spent:
@@ -200,36 +237,30 @@ def spend_many(connection: Connection, keys: KeyBox, orders: Sequence[Order], is
     An order in the set takes one token and leaves its device's state; any other is carried out by itself, behind it.
     A refused order changes nothing.
     """
-    rows = {row[0]: row for row in _find_many(connection, [order.serial for order in orders])}
+    found = _find_many(connection, [order.serial for order in orders])
+    place_of = {serial: place for place, serial in enumerate(found.serials)}
     known = _issues_of(connection, [order.reference for order in orders if order.reference])
-    together, alone = _sorted_out(orders, rows, known)
-    kinds = [int(orders[at].token_type) for at, _, _ in together]
-    digits, counts = _next_of_set(keys, [row for _, row, _ in together], kinds, [units for _, _, units in together])
-    made = [
-        (at, row, kind, units, text, count)
-        for (at, row, units), kind, text, count in zip(together, kinds, digits, counts, strict=True)
-        if text
-    ]
-    issues = _issues_for(connection, [orders[at] for at, *_ in made], issued_by)
-    _record_set(
-        connection,
-        [
-            (row[1], count, kind, units, text, issue)
-            for (_, row, kind, units, text, count), issue in zip(made, issues, strict=True)
-        ],
-    )
+    together, alone = _sorted_out(orders, found, place_of, known)
+    due = found.some([place for _, place, _ in together])
+    kinds, values = [int(orders[at].token_type) for at, _, _ in together], [units for _, _, units in together]
+    digits, counts = _next_of_set(keys, due, kinds, values)
+    made = [place for place, text in enumerate(digits) if text]
+    issues = _issues_for(connection, [orders[together[place][0]] for place in made], issued_by)
+    _record_set(connection, [*_at(made, due.ids, counts, kinds, values, digits), issues])
     spent = Spent([""] * len(orders), [0] * len(orders), [0] * len(orders))
-    for at, _, _, units, text, count in made:
-        spent.digits[at], spent.counts[at], spent.units[at] = text, count, units
-    alone += [at for (at, _, _), text in zip(together, digits, strict=True) if not text]
-    before = _tokens_of(connection, known, {row[1] for row in rows.values()})
+    for (at, _, units), text, count in zip(together, digits, counts, strict=True):
+        if text:
+            spent.digits[at], spent.counts[at], spent.units[at] = text, count, units
+        else:
+            alone.append(at)
+    before = _tokens_of(connection, known, set(found.ids))
     for at in sorted(alone):
         order = orders[at]
         try:
-            if order.reference in known and order.serial in rows:
-                row = rows[order.serial]
-                tokens = before.get((known[order.reference], row[1]), [])
-                _check_same(tokens, order, row[6])
+            if order.reference in known and order.serial in place_of:
+                place = place_of[order.serial]
+                tokens = before.get((known[order.reference], found.ids[place]), [])
+                _check_same(tokens, order, found.facts[place] >> _DIVIDER)
                 spent.several[at] = tokens
                 spent.repeated.add(at)
                 continue
@@ -248,39 +279,32 @@ def spend_alike(
     issued_by: str,
 ) -> Spent:
     """The same for devices that all get what `order` says; a serial that stands twice is served twice."""
-    rows = _find_many(connection, serials) if order.token_type in _TIMED else []
-    units = {divider: _units(order, divider) for divider in {row[6] for row in rows}}
-    calm = [state for state in STATES if _stays(state, order)]
-    due = [
-        row
-        for row in rows
-        if row[10] in calm and row[2] != NO_KEY and row[5] <= row[8] - 2 and units[row[6]] is not None
-    ]
-    values: list[int] = [units[row[6]] for row in due]  # type: ignore[misc]
+    found = _find_many(connection, serials if order.token_type in _TIMED else ())
+    units = {facts: _units(order, facts >> _DIVIDER) if _together(facts, order) else None for facts in set(found.facts)}
+    due = found
+    if None in units.values():
+        due = found.some([place for place, facts in enumerate(found.facts) if units[facts] is not None])
+    values: list[int] = [units[facts] for facts in due.facts]  # type: ignore[misc]
     kind = int(order.token_type)
-    digits, counts = _next_of_set(keys, due, [kind] * len(due), values)
+    digits, counts = _next_of_set(keys, due, [kind] * len(values), values)
     if any(digits):
         issue = _new_issue(connection, order.reason, issued_by, utc_now())
-        _record_set(
-            connection,
-            [
-                (row[1], count, kind, value, text, issue)
-                for row, count, value, text in zip(due, counts, values, digits, strict=True)
-                if text
-            ],
-        )
-    if [row[0] for row in due] != serials:
-        places = {row[0]: place for place, row in enumerate(due)}
-        found = [places.pop(serial, -1) for serial in serials]
+        value = values[0] if len(set(values)) == 1 else values
+        columns: list[list[Any] | int] = [due.ids, counts, kind, value, digits, issue]
+        if "" in digits:
+            columns = _at([place for place, text in enumerate(digits) if text], *columns)
+        _record_set(connection, columns)
+    if due.serials != serials:
+        places = {serial: place for place, serial in enumerate(due.serials)}
+        at_places = [places.pop(serial, -1) for serial in serials]
         digits, counts = [*digits, ""], [*counts, 0]
-        digits, counts = [digits[place] for place in found], [counts[place] for place in found]
+        digits, counts = [digits[place] for place in at_places], [counts[place] for place in at_places]
     spent = Spent(digits, counts)
-    for at, text in enumerate(spent.digits):
-        if not text:
-            try:
-                spent.several[at], _ = _carry_out(connection, keys, replace(order, serial=serials[at]), issued_by)
-            except PaygoError as error:
-                spent.errors[at] = error
+    for at in [at for at, text in enumerate(digits) if not text] if "" in digits else ():
+        try:
+            spent.several[at], _ = _carry_out(connection, keys, replace(order, serial=serials[at]), issued_by)
+        except PaygoError as error:
+            spent.errors[at] = error
     return spent
 
 
@@ -325,13 +349,31 @@ def _issues_for(connection: Connection, orders: list[Order], issued_by: str) -> 
     return [own[order.reference] if order.reference else shared[order.reason] for order in orders]
 
 
-def _find_many(connection: Connection, serials: Iterable[str]) -> list[Any]:
-    """Devices as tuples of _FOUND; on a server locked, in the order of their serials, against deadlocks."""
-    wanted = [serial for serial in dict.fromkeys(serials) if serial.isprintable()]
-    query = _MANY_FOUND_ON_SERVER if _on_server(connection) else _MANY_FOUND_IN_FILE
-    cursor = _among(connection, query, [wanted]).cursor
-    assert cursor is not None
-    return list(cursor.fetchall())
+def _find_many(connection: Connection, serials: Iterable[str]) -> _Found:
+    """Devices, as the serials stand here; on a server locked, in the order of the serials, against deadlocks."""
+    wanted = list(dict.fromkeys(serials))
+    if not "".join(wanted).isprintable():
+        wanted = [serial for serial in wanted if serial.isprintable()]
+    if _on_server(connection):
+        locked: Iterable[Any] = _among(connection, _MANY_FOUND_ON_SERVER, [wanted])
+        rows = {row[0]: row for row in locked}
+        ordered = [rows[serial] for serial in wanted if serial in rows]
+        names, ids, codes, counts, facts = ([row[column] for row in ordered] for column in range(5))
+        of_test = {row[1]: row[6] for row in ordered if row[6]}
+        return _Found(names, ids, codes, counts, facts, [row[5] or b"" for row in ordered], of_test)
+    text = json.dumps(wanted)
+    found: Any = _run(connection, _MANY_FOUND_IN_FILE, (text,)).one()
+    ids, codes, counts, facts = map(json.loads, found[:4])
+    blobs, test_codes = found[4] or "", json.loads(found[5])
+    names = wanted
+    if len(ids) < len(wanted):
+        names = [row[0] for row in _run(connection, _WHICH_IN_FILE, (text,))]
+    if all(fact & _PLAIN for fact in set(facts)):
+        together = bytes.fromhex(blobs)  # which passes over the spaces
+        keys = [together[at : at + 16] for at in range(0, len(together), 16)]
+    else:
+        keys = [bytes.fromhex(blob) for blob in blobs.split(" ")]
+    return _Found(names, ids, codes, counts, facts, keys, {int(key): code for key, code in test_codes.items()})
 
 
 def _issues_of(connection: Connection, references: Iterable[str]) -> dict[str, int]:
@@ -366,6 +408,11 @@ def _among(connection: Connection, query: str, lists: Sequence[list[Any]], *para
     return _run(connection, query.format(among="IN (SELECT value FROM json_each(?))"), (*parameters, *texts))
 
 
+def _moment(connection: Connection, when: datetime) -> datetime | str:
+    """A time as `_run` takes it: UtcDateTime's, which it passes by."""
+    return when if _on_server(connection) else when.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
 def _run(connection: Connection, statement: str, parameters: Any) -> CursorResult[Any]:
     """A statement as the driver wants it: theirs are quicker than ours, which pass through SQLAlchemy's types."""
     if _on_server(connection):
@@ -374,29 +421,32 @@ def _run(connection: Connection, statement: str, parameters: Any) -> CursorResul
 
 
 def _sorted_out(
-    orders: Sequence[Order], rows: dict[str, Any], known: dict[str, int]
-) -> tuple[list[tuple[int, Any, int]], list[int]]:
-    """The orders that can be carried out as a set, as place, device and units; and the places of the others."""
-    together: list[tuple[int, Any, int]] = []
+    orders: Sequence[Order], found: _Found, place_of: dict[str, int], known: dict[str, int]
+) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """The orders that can be carried out as a set: where they stand, their devices' places and units; and where the
+    others stand.
+    """
+    together: list[tuple[int, int, int]] = []
     alone: list[int] = []
     seen: set[str] = set()
     named = set(known)
-    stays: dict[tuple[Any, ...], bool] = {}
+    fitting: dict[tuple[Any, ...], bool] = {}
     for at, order in enumerate(orders):
-        row, reference = rows.get(order.serial), order.reference
-        fits = row is not None and row[2] != NO_KEY and order.serial not in seen and row[5] <= row[8] - 2
+        place, reference = place_of.get(order.serial, -1), order.reference
+        fits = place >= 0 and order.serial not in seen
         if reference and (reference in named or len(reference) > LONGEST_REFERENCE or not reference.isprintable()):
             fits = False
         seen.add(order.serial)
         named.add(reference)
-        if row is None or not fits or (units := _units(order, row[6])) is None:
+        facts = found.facts[place] if fits else 0
+        if not fits or (units := _units(order, facts >> _DIVIDER)) is None:
             alone.append(at)
             continue
-        case = (row[10], order.token_type, order.reason, units > 0)
-        if case not in stays:
-            stays[case] = _stays(row[10], order)
-        if stays[case]:
-            together.append((at, row, units))
+        case = (facts, order.token_type, order.reason, units > 0)
+        if case not in fitting:
+            fitting[case] = _together(facts, order)
+        if fitting[case]:
+            together.append((at, place, units))
         else:
             alone.append(at)
     return together, alone
@@ -417,43 +467,65 @@ def _units(order: Order, time_divider: int) -> int | None:
     return units if type(units) is int and 0 <= units <= LARGEST_UNITS else None
 
 
-def _stays(state: str, order: Order) -> bool:
-    """Whether a device in this state may have the order, and keeps its state."""
+def _together(facts: int, order: Order) -> bool:
+    """Whether a device of which these _FACTS are true may have the order as one of a set, and keeps its state."""
+    state = STATES[facts & _STATE_MASK]
     some = Token("", 0, order.token_type, 1 if order.value or order.days else 0)
-    return state != "retired" and order.reason in ISSUE_REASONS and state_after(state, some, order.reason) == state
+    fits = facts & _FITS and state != "retired" and order.reason in ISSUE_REASONS
+    return bool(fits) and state_after(state, some, order.reason) == state
 
 
-def _next_of_set(keys: KeyBox, rows: list[Any], kinds: list[int], units: list[int]) -> tuple[list[str], list[int]]:
+def _next_of_set(keys: KeyBox, due: _Found, kinds: list[int], units: list[int]) -> tuple[list[str], list[int]]:
     """One token for each of these devices at its next count: digits and counts.
 
     The digits are empty where that count may not be issued (T18), or where the key cannot be read.
     """
-    counts = [row[5] + 1 + (row[5] + kind) % 2 for row, kind in zip(rows, kinds, strict=True)]
-    secret_keys = [row[3] if row[2] == PLAIN else _unsealed(keys, row) for row in rows]
-    restricted = [bool(row[7]) for row in rows]
-    digits = checked_digits(b"".join(secret_keys), [row[4] for row in rows], counts, units, restricted)
-    if any(test_codes := [row[9] for row in rows]):
-        digits = ["" if text == code else text for text, code in zip(digits, test_codes, strict=True)]
-    if _UNREADABLE in secret_keys:
+    counts = [count + 1 + (count + kind) % 2 for count, kind in zip(due.counts, kinds, strict=True)]
+    plain = all(facts & _PLAIN for facts in set(due.facts))
+    secret_keys = due.keys if plain else [_unsealed(keys, due, place) for place in range(len(counts))]
+    restricted = [facts & _RESTRICTED != 0 for facts in due.facts]
+    digits = checked_digits(b"".join(secret_keys), due.starting_codes, counts, units, restricted)
+    if due.test_codes:
+        codes = [due.test_codes.get(number) for number in due.ids]
+        digits = ["" if text == code else text for text, code in zip(digits, codes, strict=True)]
+    if not plain:
         digits = ["" if key == _UNREADABLE else text for text, key in zip(digits, secret_keys, strict=True)]
     return digits, counts
 
 
-def _unsealed(keys: KeyBox, row: Any) -> bytes:
+def _unsealed(keys: KeyBox, due: _Found, place: int) -> bytes:
+    if due.facts[place] & _PLAIN:
+        return due.keys[place]
     try:
-        return keys.unseal(row[0], row[2], row[3])
+        return keys.unseal(due.serials[place], SEALED, due.keys[place])
     except PaygoError:
         return _UNREADABLE
 
 
-def _record_set(connection: Connection, tokens: list[tuple[int, int, int, int, str, int]]) -> None:
-    """Records tokens as device, count, type, value, digits, issue; of each device one, which is its last now."""
-    now = utc_now()
-    when = now if _on_server(connection) else now.strftime("%Y-%m-%d %H:%M:%S.%f")
-    for kind in sorted({one[2] for one in tokens}):
-        _among(connection, _MANY_MOVED, [[one[0] for one in tokens if one[2] == kind]], kind, when)
-    whole = len(tokens) - len(tokens) % _AT_ONCE
-    for size, part in ((_AT_ONCE, tokens[:whole]), (len(tokens) - whole, tokens[whole:])):
-        if part:
-            cells = [tuple(chain.from_iterable(part[at : at + size])) for at in range(0, len(part), size)]
-            _run(connection, _MANY_TOKENS + ", ".join([_ONE_OF_MANY] * size), cells)
+def _record_set(connection: Connection, columns: Sequence[list[Any] | int]) -> None:
+    """Records tokens, each its device's last: ids of devices, counts, types, values, digits and issues.
+
+    Each is a list, or, but for the ids, what all have in common.
+    """
+    ids, counts, kinds, values, digits, issues = columns
+    assert isinstance(ids, list)
+    when = _moment(connection, utc_now())
+    present = sorted(set(kinds)) if isinstance(kinds, list) else [kinds]
+    for kind in present:
+        moved = ids
+        if isinstance(kinds, list):
+            moved = [number for number, its in zip(ids, kinds, strict=True) if its == kind]
+        _among(connection, _MANY_MOVED, [moved], kind, when)
+    cells = (ids, counts, kinds, values, "FALSE", digits, issues)
+    one = f"({', '.join('?' if isinstance(cell, list) else str(cell) for cell in cells)})"
+    given = [cell for cell in cells if isinstance(cell, list)]
+    width = len(given)
+    flat: list[Any] = [None] * (width * len(ids))
+    for place, column in enumerate(given):
+        flat[place::width] = column
+    parameters = tuple(flat)
+    whole = len(ids) - len(ids) % _AT_ONCE
+    for first, last, size in ((0, whole, _AT_ONCE), (whole, len(ids), len(ids) - whole)):
+        if size and last > first:
+            rows = [parameters[width * at : width * (at + size)] for at in range(first, last, size)]
+            _run(connection, _RECORD + ", ".join([one] * size), rows)

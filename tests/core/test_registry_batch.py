@@ -11,6 +11,7 @@ import pytest
 from servers import postgresql_server
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
 
 from paygo_core import DeviceConfig, PaygoError, TokenType, generate_token
 from paygo_core.device import Device
@@ -140,6 +141,19 @@ def test_a_batch_of_like_orders_gets_what_each_gets_alone(tmp_path, kind, amount
         for at, serial in enumerate(serials):
             if batch.digits[at]:
                 assert many.device(serial).count == batch.counts[at]
+
+
+def test_a_batch_refers_only_to_what_is_there_and_all_else_is_checked(tmp_path):
+    """Sets are written without SQLite's look at each reference; whoever comes next on the connection has it again."""
+    with stocked(tmp_path / "a.db") as registry:
+        for _ in range(2):
+            assert not registry.issue_batch(["SLT06", "SLT07"], value=7).refused
+            list(registry.issue_many([Order("SLT08", value=7, reference="r"), Order("SLT09", value=7)]))
+            with pytest.raises(IntegrityError, match="FOREIGN KEY"), registry._transaction(write=True) as session:
+                session.execute(text("INSERT INTO notes VALUES (999, 999, 'note', '', '', '2026-01-01')"))
+    connection = sqlite3.connect(tmp_path / "a.db")
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
 
 
 def test_a_batch_is_encrypted_as_the_rest(tmp_path):
