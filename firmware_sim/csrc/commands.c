@@ -211,7 +211,6 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
 {
     const paygo_saved *live = &firmware->live;
     paygo_event *event = &firmware->event;
-    paygo_event oldest;
     uint32_t boot, seq;
     bool logged;
     if (!parse_number(fields[0], &boot) || !parse_number(fields[1], &seq)) {
@@ -222,7 +221,7 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
     if (logged ? event->boot != boot : boot - 1U >= live->boot || seq - 1U >= live->acked_seq) {
         seq = 0;
     } else if (seq > live->acked_seq) {
-        if (paygo_firmware_oldest_event(firmware, storage, &oldest) && oldest.seq == seq) {
+        if (paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq) {
             firmware->next = *live;
             firmware->next.acked_seq = seq;
             paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);

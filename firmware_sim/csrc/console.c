@@ -19,7 +19,7 @@ int8_t paygo_hex_value(char digit)
 }
 
 /* H6: whether the line, which has a '*', ends in the right check. */
-static bool check_good(const char *line, uint16_t length)
+static bool check_good(const char *line, uint8_t length)
 {
     uint16_t stated = 0;
     uint8_t i;
@@ -50,7 +50,7 @@ static paygo_console_event complete(paygo_console *console)
         return PAYGO_CONSOLE_BAD;
     }
     console->checked = true;
-    console->length = (uint16_t)(console->length - CHECK_LENGTH);
+    console->length = (uint8_t)(console->length - CHECK_LENGTH);
     console->line[console->length] = '\0';
     return PAYGO_CONSOLE_LINE;
 }

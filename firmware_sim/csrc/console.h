@@ -17,7 +17,7 @@
 
 typedef struct {
     char line[PAYGO_LINE_MAX + 1U];
-    uint16_t length;
+    uint8_t length;
     bool in_line;
     bool spoilt;    /* too long, or a byte that no command has */
     bool checked;   /* the host has used the check (H6) */

@@ -180,12 +180,12 @@ static bool pass_crc(pass *record)
     return stored == crc && !record->blank;
 }
 
-static pass reading(const paygo_reader *reader, paygo_record_kind kind, uint8_t place)
+static void begin_reading(pass *record, const paygo_reader *reader, paygo_record_kind kind, uint8_t place)
 {
-    pass record = {NULL, NULL, 0, 0, true, CRC_START};
-    record.from = reader;
-    record.offset = offset_of(kind, place);
-    return record;
+    record->from = reader;
+    record->offset = offset_of(kind, place);
+    record->blank = true;
+    record->crc = CRC_START;
 }
 
 /* Returns the number of its layout. */
@@ -206,8 +206,9 @@ static void pass_slot(pass *record, uint32_t *sequence, paygo_saved *saved)
 static bool read_factory(const paygo_reader *reader, paygo_factory *factory)
 {
     const paygo_config *config = &factory->config;
-    pass record = reading(reader, PAYGO_RECORD_FACTORY, 0);
+    pass record;
     uint8_t layout;
+    begin_reading(&record, reader, PAYGO_RECORD_FACTORY, 0);
     memset(factory, 0, sizeof *factory);
     layout = pass_factory(&record, factory);
     factory->config.max_count = UINT16_MAX;
@@ -220,10 +221,11 @@ static bool read_factory(const paygo_reader *reader, paygo_factory *factory)
 /* Returns the slot's sequence number, 0 when it cannot be read. `touched` tells whether anything was written there. */
 static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved *saved, bool *touched)
 {
-    pass record = reading(reader, PAYGO_RECORD_SLOT, slot);
+    pass record;
     uint32_t sequence;
     uint8_t i;
     bool good;
+    begin_reading(&record, reader, PAYGO_RECORD_SLOT, slot);
     pass_slot(&record, &sequence, saved);
     good = pass_crc(&record);
     for (i = 0; i < PAYGO_TESTS; i++) {
@@ -242,9 +244,10 @@ static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved 
 /* A clock of the ring, 0 when it cannot be read. */
 static uint32_t read_clock(const paygo_reader *reader, uint8_t place, bool *touched)
 {
-    pass record = reading(reader, PAYGO_RECORD_CLOCK, place);
+    pass record;
     uint32_t clock;
     bool good;
+    begin_reading(&record, reader, PAYGO_RECORD_CLOCK, place);
     pass_number(&record, &clock, 4);
     good = pass_crc(&record);
     *touched = !record.blank;
@@ -344,7 +347,8 @@ static uint8_t place_of_event(uint32_t seq)
 
 bool paygo_storage_event(const paygo_reader *reader, uint32_t seq, paygo_event *event)
 {
-    pass record = reading(reader, PAYGO_RECORD_EVENT, place_of_event(seq));
+    pass record;
+    begin_reading(&record, reader, PAYGO_RECORD_EVENT, place_of_event(seq));
     pass_fields(&record, event_fields, COUNT(event_fields), event);
     return pass_crc(&record) && event->seq == seq && event->alert < PAYGO_ALERTS;
 }
@@ -409,8 +413,9 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
 
 bool paygo_record_stored(const paygo_record *record, const paygo_reader *reader, paygo_journal *journal)
 {
-    pass found = reading(reader, record->kind, record->place);
+    pass found;
     uint8_t byte, i;
+    begin_reading(&found, reader, record->kind, record->place);
     for (i = CRC_BYTES; i < record->length; i++) {
         pass_byte(&found, &byte);
     }

@@ -8,21 +8,23 @@
 #include <stdint.h>
 
 /*
- * A code of a chain, or a token; a value; a number of steps. Firmware that takes standard tokens only is smaller and
+ * A code of a chain, or a token; a value. Firmware that takes standard tokens only is smaller and
  * needs no 64-bit arithmetic when everything is compiled with -DPAYGO_NO_EXTENDED. It has no paygo_collides, and a walk
  * no form: PAYGO_FORM is what there is only one of then.
  */
 #ifdef PAYGO_NO_EXTENDED
 typedef uint32_t paygo_code;
 typedef unsigned paygo_value;
-typedef unsigned paygo_steps;
 #define PAYGO_FORM(form) PAYGO_STANDARD
 #else
 typedef uint64_t paygo_code;
 typedef uint32_t paygo_value;
-typedef uint32_t paygo_steps;
 #define PAYGO_FORM(form) (form)
 #endif
+
+/* A number of steps, or a count, of which there are 65 535. */
+typedef unsigned paygo_steps;
+
 #define PAYGO_IS_EXTENDED(form) (PAYGO_FORM(form) == PAYGO_EXTENDED)
 
 /* The two kinds of token, named by how many decimal digits they have. A byte, since an enumeration is two on an AVR. */

@@ -1,8 +1,14 @@
 /* Encoding and judging of tokens: rules T5 to T18, T25. */
 #include "codec.h"
 
+/* What is wrong with a text is told as it is. */
+typedef char reasons_fit[(int)PAYGO_REASON_LENGTH == (int)PAYGO_DIGITS_LENGTH && (int)PAYGO_REASON_DIGITS == (int)PAYGO_DIGITS_SET &&
+                                 (int)PAYGO_REASON_RANGE == (int)PAYGO_DIGITS_RANGE
+                             ? 1
+                             : -1];
+
 /* T18: a device in the middle of its windows could take the token for another count within this distance. */
-#define COLLISION_SPAN UINT32_C(80)
+#define COLLISION_SPAN 80U
 
 /* How far below the last count a checkpoint on the chain of counter synchronisation stays. */
 #define SYNC_BACK 64U
@@ -94,8 +100,9 @@ paygo_code paygo_encode(const paygo_config *config, paygo_form form, uint16_t co
 bool paygo_collides(const paygo_config *config, paygo_form form, uint16_t count, uint32_t value)
 {
     const paygo_code token = paygo_encode(config, form, count, value);
-    const uint32_t first = count > COLLISION_SPAN ? count - COLLISION_SPAN : 0;
-    const uint32_t last = count + COLLISION_SPAN;
+    const paygo_steps first = count > COLLISION_SPAN ? count - COLLISION_SPAN : 0;
+    const paygo_steps end = count + COLLISION_SPAN;
+    const paygo_steps last = end >= COLLISION_SPAN ? end : UINT_MAX; /* it may not fit into 16 bits */
     paygo_walk walk;
     paygo_key_load(&walk.key, config->secret_key);
     paygo_walk_start(&walk, form, config->starting_code, token);
@@ -126,20 +133,9 @@ static paygo_steps type_of(paygo_value value, paygo_steps count)
 {
     const paygo_value above = value - PAYGO_VALUE_DISABLE_PAYG;
     if (above <= PAYGO_VALUE_COUNTER_SYNC - PAYGO_VALUE_DISABLE_PAYG) { /* T9: types in the order of the values */
-        return PAYGO_DISABLE_PAYG + above;
+        return PAYGO_DISABLE_PAYG + (paygo_steps)above;
     }
     return (count & 1U) == 0 ? PAYGO_ADD_TIME : PAYGO_SET_TIME;
-}
-
-static paygo_verdict invalid(const paygo_window *window, paygo_reason reason)
-{
-    paygo_verdict verdict;
-    verdict.type = PAYGO_INVALID;
-    verdict.reason = reason;
-    verdict.value = 0;
-    verdict.count = 0;
-    verdict.window = *window;
-    return verdict;
 }
 
 void paygo_decode_begin(paygo_decoder *decoder, const paygo_config *config, const paygo_window *window, paygo_form form,
@@ -300,29 +296,20 @@ void paygo_decode_begin_text(paygo_decoder *decoder, const paygo_config *config,
                              paygo_form form, const char *text, size_t length)
 {
     paygo_code token = 0;
-    paygo_reason reason;
-    switch (paygo_digits_read(form, config->restricted_digits, text, length, &token)) {
-    case PAYGO_DIGITS_LENGTH:
-        reason = PAYGO_REASON_LENGTH;
-        break;
-    case PAYGO_DIGITS_SET:
-        reason = PAYGO_REASON_DIGITS;
-        break;
-    case PAYGO_DIGITS_RANGE:
-        reason = PAYGO_REASON_RANGE;
-        break;
-    case PAYGO_DIGITS_TOKEN:
-    default:
-        paygo_decode_begin(decoder, config, window, form, token);
-        return;
-    }
+    const paygo_digits_result read = paygo_digits_read(form, config->restricted_digits, text, length, &token);
     paygo_decode_begin(decoder, config, window, form, token);
-    paygo_decode_refuse(decoder, reason);
+    if (read != PAYGO_DIGITS_TOKEN) {
+        paygo_decode_refuse(decoder, (paygo_reason)read);
+    }
 }
 
 void paygo_decode_refuse(paygo_decoder *decoder, paygo_reason reason)
 {
-    decoder->verdict = invalid(&decoder->verdict.window, reason);
+    paygo_verdict *verdict = &decoder->verdict;
+    verdict->type = PAYGO_INVALID;
+    verdict->reason = reason;
+    verdict->value = 0;
+    verdict->count = 0;
     decoder->done = true;
     decoder->refused = true;
 }

@@ -157,9 +157,9 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
 
 void paygo_unit_ahead(paygo_unit *unit, uint32_t seconds)
 {
-    const uint32_t most = UINT32_MAX - unit->clock;
+    const uint32_t wake = unit->clock + seconds;
     const uint16_t wait = unit->wait;
-    paygo_unit_tick(unit, unit->clock + (seconds < most ? seconds : most));
+    paygo_unit_tick(unit, wake >= seconds ? wake : UINT32_MAX);
     unit->wait = wait;
 }
 

@@ -363,7 +363,7 @@ static void an_impossible_slot_is_none(void)
     static const struct {
         uint8_t at;
         uint32_t value;
-    } forged[] = {{0, 0}, {4, 2}, {40, 3}, {45, PAYGO_EVENTS + 1U}, {49, 1}};
+    } forged[] = {{0, 0}, {19, 1}, {26, 3}, {31, PAYGO_EVENTS + 1U}, {35, 1}};
     static board unit;
     size_t i;
     for (i = 0; i < sizeof forged / sizeof forged[0]; i++) {
