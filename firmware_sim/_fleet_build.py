@@ -28,7 +28,7 @@ typedef enum {
 } fleet_deed;
 typedef enum { PAYGO_FLOODED, PAYGO_AGM, PAYGO_GEL, PAYGO_LFP, ... } paygo_chemistry;
 
-typedef struct { int16_t trip; int16_t clear; uint16_t trip_s; uint16_t clear_s; } paygo_limit;
+typedef struct { int16_t trip; int16_t clear; int16_t trip_s; int16_t clear_s; } paygo_limit;
 typedef struct {
     int16_t absorption_mv; int16_t float_mv; int16_t equalise_mv; int16_t rebulk_mv; int16_t ceiling_mv;
     int16_t compensation; int16_t tail_ma_per_ah; int16_t charge_min_dc; int16_t charge_max_dc; int16_t hot_dc;

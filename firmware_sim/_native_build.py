@@ -40,8 +40,14 @@ typedef struct {
     int32_t panel_ma;
     int32_t load_ma;
     int32_t temperature_dc;
+    int32_t board_dc;
+    int32_t battery_peak_mv;
+    int32_t panel_peak_mv;
+    int32_t output_peak_mv;
+    int32_t load_peak_ma;
     uint32_t rtc_s;
 } paygo_measured;
+typedef enum { PAYGO_BOARD_LEGACY, PAYGO_BOARD_PROTECTED, ... } paygo_board;
 typedef struct {
     uint32_t world_ms;
     uint32_t wire_ms;
@@ -55,6 +61,8 @@ typedef struct {
 typedef struct {
     bool output;
     bool charge;
+    uint16_t target_mv;
+    uint16_t limit_ma;
     bool busy;
     bool walking;
     paygo_colour light;
@@ -70,7 +78,7 @@ typedef struct {
 typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved live; ...; } paygo_firmware;
 
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
-void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot);
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const paygo_reader *storage, uint32_t first_boot);
 void paygo_read_from_image(paygo_reader *reader, const uint8_t *image);
 """
 )

@@ -12,6 +12,7 @@ from firmware_sim.cli_fleet import fleet
 from firmware_sim.cli_metrics import metrics
 from firmware_sim.cli_report import report
 from firmware_sim.cli_scenario import run
+from firmware_sim.plant.board import BOARDS, Board
 from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
 from paygo_core.shell import FiniteFloat, emit, note, output_options
@@ -53,6 +54,13 @@ def sim() -> None:
     help="What the firmware runs on: this PC, or a chip that is emulated (by simavr or by QEMU).",
 )
 @click.option(
+    "--board",
+    type=click.Choice(BOARDS),
+    default=BOARDS[0],
+    show_default=True,
+    help="The control board: legacy takes lead batteries only, protected lithium too.",
+)
+@click.option(
     "--protocol",
     type=click.Choice([OURS, *OTHERS]),
     default=OURS,
@@ -72,6 +80,7 @@ def serve(
     charge: float,
     sabotage: str,
     mcu: str,
+    board: Board,
     protocol: str,
     attached: bool,
     as_json: bool,
@@ -91,8 +100,8 @@ def serve(
 
     if mcu != "pc" and sabotage != "none":
         raise PaygoError("--sabotage breaks the PC's unit only", "leave --mcu or --sabotage out")
-    if protocol != OURS and (mcu != "pc" or sabotage != "none"):
-        raise PaygoError(f"a {protocol} unit runs other firmware than ours", "leave --mcu and --sabotage out")
+    if protocol != OURS and (mcu != "pc" or sabotage != "none" or board != BOARDS[0]):
+        raise PaygoError(f"a {protocol} unit runs other firmware than ours", "leave --mcu, --board and --sabotage out")
     if protocol == "oplink" and rfc2217 is None:
         raise PaygoError("an OpenPAYGO Link needs parity and break, which only RFC 2217 carries", "give --rfc2217")
     consoles = [("--link", link), ("--tcp", tcp), ("--rfc2217", rfc2217)]
@@ -113,12 +122,12 @@ def serve(
         if protocol != OURS:
             unit = OTHERS[protocol](storage, home)
         elif mcu == "pc":
-            unit = SimulatedUnit(storage, home, Sabotage(sabotage), first_boot=first_boot)
+            unit = SimulatedUnit(storage, home, Sabotage(sabotage), board=board, first_boot=first_boot)
         else:
             from firmware_sim.mcu.build import starter
             from firmware_sim.mcu.unit import EmulatedUnit
 
-            unit = owner.enter_context(EmulatedUnit(storage, home, starter(mcu), first_boot=first_boot))
+            unit = owner.enter_context(EmulatedUnit(storage, home, starter(mcu), board=board, first_boot=first_boot))
         with Server(
             unit,
             link=link,

@@ -11,7 +11,6 @@ STEP_MS = 10_000
 """The plant's step."""
 
 NEVER_DUE_MS = 0xFFFFFFFF
-LONGEST_SLEEP_MS = 3_600_000
 WAKE_V = 0.025
 WAKE_A = 0.02
 WAKE_C = 1.0
@@ -25,6 +24,7 @@ class Sleeper(Protocol):
     home: SolarHome
     output: bool
     charge: bool
+    target_v: float
     told: Measured
     world_due_ms: int
 
@@ -39,9 +39,9 @@ def wakes(unit: Sleeper, world_ms: int) -> Iterator[tuple[int, Measured]]:
     while True:
         step = min(world_ms, STEP_MS)
         if step:
-            unit.home.step(step / 1000, output=unit.output, charge=unit.charge)
+            unit.home.step(step / 1000, output=unit.output, charge=unit.charge, target_v=unit.target_v)
         world_ms -= step
-        longest = min(unit.world_due_ms, LONGEST_SLEEP_MS)
+        longest = unit.world_due_ms
         if world_ms > 0 and slept + step < longest and _stays(unit.home.measured, unit.told):
             slept += step
             continue
@@ -61,4 +61,9 @@ def _stays(now: Measured, told: Measured) -> bool:
         and abs(now.panel_a - told.panel_a) < WAKE_A
         and abs(now.load_a - told.load_a) < WAKE_A
         and abs(now.temperature - told.temperature) < WAKE_C
+        and abs(now.board_temperature - told.board_temperature) < WAKE_C
+        and abs(now.battery_peak_v - told.battery_peak_v) < WAKE_V
+        and abs(now.panel_peak_v - told.panel_peak_v) < WAKE_V
+        and abs(now.output_peak_v - told.output_peak_v) < WAKE_V
+        and abs(now.load_peak_a - told.load_peak_a) < WAKE_A
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from firmware_sim._native import ffi, lib
+from firmware_sim.plant.board import BOARDS, Board
 from firmware_sim.plant.home import Measured, SolarHome
 from firmware_sim.power_cut import PowerCut
 from firmware_sim.sabotage import Sabotage
@@ -22,14 +23,21 @@ COLOURS = {lib.PAYGO_DARK: "dark", lib.PAYGO_GREEN: "green", lib.PAYGO_RED: "red
 class SimulatedUnit:
     """The unit on its plant. Feed it bytes and time, take what it says.
 
-    It starts with power. first_boot: what its first start is called, 1 … 2^31 (H19). Its attributes tell what can be
-    seen of it: powered, output (the customer's), charge (the switch to the panel), light (dark, green, red) and
-    last_blink (colour and how often); wire_due_ms: after how many ms of wire time it wants to run, None: never;
+    It starts with power. board: its revision. first_boot: what its first start is called, 1 … 2^31 (H19). What can be
+    seen of it: powered, output (the customer's), charge (the switch to the panel), target_v (what the battery is kept
+    at meanwhile), light (dark, green, red), last_blink (colour and how often);
+    wire_due_ms: after how many ms of wire time it wants to run, None: never;
     world_due_ms: how long it can sleep through world time if the readings stay as those that it was told.
     """
 
     def __init__(
-        self, storage: Storage, home: SolarHome, sabotage: Sabotage = Sabotage.NONE, *, first_boot: int = 1
+        self,
+        storage: Storage,
+        home: SolarHome,
+        sabotage: Sabotage = Sabotage.NONE,
+        *,
+        board: Board = "legacy",
+        first_boot: int = 1,
     ) -> None:
         self.storage = storage
         self.home = home
@@ -37,11 +45,13 @@ class SimulatedUnit:
         self.powered = False
         self.output = False
         self.charge = True
+        self.target_v = 0.0
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
         self.world_due_ms = NEVER_DUE_MS
         self.told = home.measured
+        self._board = BOARDS.index(board)
         self._first_boot = first_boot
         self._firmware = ffi.new("paygo_firmware *")
         self._inputs = ffi.new("paygo_inputs *")
@@ -59,7 +69,8 @@ class SimulatedUnit:
         if self.powered:
             return
         self._cells[:] = self.storage.image
-        lib.paygo_firmware_boot(self._firmware, ffi.addressof(self._inputs, "storage"), self._first_boot)
+        reader = ffi.addressof(self._inputs, "storage")
+        lib.paygo_firmware_boot(self._firmware, self._board, reader, self._first_boot)
         self.powered = True
         self._run(0, 0)
 
@@ -148,6 +159,7 @@ class SimulatedUnit:
         outputs = self._outputs
         self.output = bool(outputs.output) and self.sabotage is not Sabotage.OUTPUT
         self.charge = bool(outputs.charge)
+        self.target_v = outputs.target_mv / 1000
         self.light = COLOURS[outputs.light]
         if outputs.blinks:
             self.last_blink = (COLOURS[outputs.blinking], int(outputs.blinks))
@@ -194,3 +206,8 @@ def _put_measured(told: object, measured: Measured) -> None:
     told.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
     told.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
     told.rtc_s = measured.rtc_s  # type: ignore[attr-defined]
+    told.board_dc = round(measured.board_temperature * 10)  # type: ignore[attr-defined]
+    told.battery_peak_mv = round(measured.battery_peak_v * 1000)  # type: ignore[attr-defined]
+    told.panel_peak_mv = round(measured.panel_peak_v * 1000)  # type: ignore[attr-defined]
+    told.output_peak_mv = round(measured.output_peak_v * 1000)  # type: ignore[attr-defined]
+    told.load_peak_ma = round(measured.load_peak_a * 1000)  # type: ignore[attr-defined]

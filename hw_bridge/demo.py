@@ -231,10 +231,9 @@ def _operator(story: Story) -> None:
 
 
 def _bright_day(story: Story) -> None:
-    with story.step(
-        "a bright day on a nearly full battery raises an over-voltage alert, which becomes an action"
-    ) as step:
+    with story.step("the charge switch sticks on a bright day: the over-voltage alert becomes an action") as step:
         story.control.request("plant", clearness=1.05)
+        story.control.request("fault", name="charge_switch_stuck_on", value=1)
         highest = 0.0
         opened: Action | None = None
         while opened is None and story.now() < 18 * 3600:
@@ -251,7 +250,8 @@ def _bright_day(story: Story) -> None:
         story.require_output(False)
         assert opened is not None
         step.saw = f"action {opened.id} open at {opened.value} {opened.unit}, the output is protected"
-    with story.step("the alert clears, and its action is resolved") as step:
+    with story.step("the switch is mended: the alert clears, and its action is resolved") as step:
+        story.control.request("fault", name="charge_switch_stuck_on", value=0)
         while story.now() < 18 * 3600 and not _resolved(story, opened.id):
             story.pass_time(SAMPLE_S)
         require(_resolved(story, opened.id), "the alert did not clear before sunset")

@@ -197,6 +197,26 @@ static void set_load(paygo_firmware *firmware, const char *position)
     firmware->reply = PAYGO_REPLY_INVALID;
 }
 
+/* H28. */
+static void set_battery(paygo_firmware *firmware, const paygo_reader *storage, char *fields[])
+{
+    uint16_t capacity_ah;
+    uint8_t chemistry = 0;
+    while (chemistry < PAYGO_CHEMISTRIES && !is(fields[0], paygo_chemistry_name(chemistry))) {
+        chemistry++;
+    }
+    if (chemistry == PAYGO_CHEMISTRIES) {
+        firmware->wrong_field = PAYGO_IN_FLASH("chemistry");
+    } else if (!parse_short(fields[1], 1, PAYGO_BATTERY_AH_MAX, &capacity_ah)) {
+        firmware->wrong_field = PAYGO_IN_FLASH("capacity");
+    } else {
+        paygo_firmware_battery(firmware, storage, chemistry, capacity_ah);
+    }
+    if (firmware->wrong_field != NULL) {
+        firmware->reply = PAYGO_REPLY_BATTERY;
+    }
+}
+
 uint32_t paygo_firmware_before_log(const paygo_firmware *firmware)
 {
     const uint32_t last = firmware->live.event_seq;
@@ -252,7 +272,7 @@ typedef struct {
     uint8_t reply; /* of a query */
 } grammar;
 
-enum { SETUP, TOKEN, STATUS, SETUP_PLUS, LOAD, ACK, INFO, TELEMETRY, ALERTS, LOG, COMMANDS };
+enum { SETUP, TOKEN, STATUS, SETUP_PLUS, LOAD, ACK, SET_BATTERY, BATTERY, INFO, TELEMETRY, ALERTS, LOG, COMMANDS };
 
 static const grammar commands[COMMANDS] PAYGO_FLASH = {
     {"SETUP", 4, BLANK, PAYGO_REPLY_NONE},
@@ -261,6 +281,8 @@ static const grammar commands[COMMANDS] PAYGO_FLASH = {
     {"SETUP+", SETUP_PLUS_FIELDS, BLANK | SET_UP, PAYGO_REPLY_NONE},
     {"LOAD", 2, READY, PAYGO_REPLY_NONE},
     {"ACK", 3, READY, PAYGO_REPLY_NONE},
+    {"BATTERY", 3, READY, PAYGO_REPLY_NONE},
+    {"BATTERY", 1, SET_UP, PAYGO_REPLY_BATTERY},
     {"INFO", 1, BLANK | SET_UP, PAYGO_REPLY_INFO},
     {"TELEMETRY", 1, SET_UP, PAYGO_REPLY_TELEMETRY},
     {"ALERTS", 1, SET_UP, PAYGO_REPLY_ALERTS},
@@ -304,10 +326,14 @@ void paygo_command(paygo_firmware *firmware, const paygo_reader *storage, paygo_
     case ACK:
         acknowledge(firmware, storage, fields + 1);
         break;
+    case SET_BATTERY:
+        set_battery(firmware, storage, fields + 1);
+        break;
     case COMMANDS:
         firmware->reply = PAYGO_REPLY_INVALID;
         break;
     default:
+        firmware->wrong_field = NULL;
         firmware->reply = (paygo_reply)paygo_flash_byte(&commands[command].reply);
         break;
     }

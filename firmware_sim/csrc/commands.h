@@ -19,6 +19,9 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
 /* What the console calls a position of the operator's switch, in flash. */
 const char *paygo_switch_name(paygo_switch position);
 
+/* What it calls a battery's chemistry (paygo_chemistry), in flash. */
+const char *paygo_chemistry_name(uint8_t chemistry);
+
 /* The number before the oldest event that may be in the log. */
 uint32_t paygo_firmware_before_log(const paygo_firmware *firmware);
 

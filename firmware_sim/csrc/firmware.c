@@ -3,58 +3,40 @@
 
 #include <string.h>
 
-/* Limits of EPEVER-style tables: charging limit, low-voltage disconnect and reconnect, boost reconnect. */
-const paygo_limits paygo_standard_limits = {
-    {16000, 15000, 1000, 30000},
-    {11100, 12600, 5000, 60000},
-    {16000, 13200, 1000, 60000},
-};
-
 /* The clock is stored before it comes this close to the time at which the stored state would wake up. */
 #define SAVE_MARGIN_S 30U
 
 /* World time that was held is counted in parts, so that each fits into 16 bits. */
 #define LONGEST_PASS_MS 60000U
 
-static bool was_raised(const paygo_saved *saved, paygo_alert alert)
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const paygo_reader *storage, uint32_t first_boot)
 {
-    return ((uint32_t)saved->reported >> (uint8_t)alert & 1U) != 0;
-}
-
-void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot)
-{
+    paygo_saved *live = &firmware->live;
     memset(firmware, 0, sizeof *firmware);
     firmware->first_boot = first_boot;
-    firmware->limits = &paygo_standard_limits;
-    firmware->storage = paygo_storage_read(storage, &firmware->factory, &firmware->live, &firmware->journal);
+    firmware->charger.board = (uint8_t)board;
+    firmware->storage = paygo_storage_read(storage, &firmware->factory, live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
-        memset(&firmware->live, 0, sizeof firmware->live);
+        paygo_saved_init(live, 0);
     }
     /* A restart ends no alert: otherwise switching off and on would lift a protection. */
-    firmware->overvoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_OVERVOLTAGE);
-    firmware->charge_stop.active = firmware->overvoltage.active;
-    firmware->undervoltage.active = was_raised(&firmware->live, PAYGO_ALERT_BATTERY_UNDERVOLTAGE);
-    firmware->witness.tampered = was_raised(&firmware->live, PAYGO_ALERT_CLOCK_TAMPER);
-    firmware->witness.last_s = firmware->live.rtc_s;
+    paygo_charger_begin(&firmware->charger, live->chemistry, live->capacity_ah, live->reported);
+    firmware->witness.tampered = ((uint32_t)live->reported >> PAYGO_ALERT_CLOCK_TAMPER & 1U) != 0;
+    firmware->witness.last_s = live->rtc_s;
 }
 
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
 {
-    switch (alert) {
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-        return firmware->overvoltage.active;
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return firmware->undervoltage.active;
-    case PAYGO_ALERT_STORAGE_FAULT:
+    if (alert == PAYGO_ALERT_STORAGE_FAULT) {
         return firmware->storage == PAYGO_STORAGE_CORRUPT;
-    case PAYGO_ALERT_CLOCK_TAMPER:
-        return firmware->witness.tampered;
-    case PAYGO_ALERTS:
-    default:
-        return false;
     }
+    if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
+        return firmware->witness.tampered;
+    }
+    return ((uint32_t)firmware->charger.law.alerts >> (uint8_t)alert & 1U) != 0;
 }
 
+/* Names of the same length would be smaller in a table; these are not. */
 const char *paygo_alert_name(paygo_alert alert)
 {
     switch (alert) {
@@ -64,6 +46,28 @@ const char *paygo_alert_name(paygo_alert alert)
         return PAYGO_IN_FLASH("BATTERY_UNDERVOLTAGE");
     case PAYGO_ALERT_CLOCK_TAMPER:
         return PAYGO_IN_FLASH("CLOCK_TAMPER");
+    case PAYGO_ALERT_PANEL_OVERVOLTAGE:
+        return PAYGO_IN_FLASH("PANEL_OVERVOLTAGE");
+    case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
+        return PAYGO_IN_FLASH("OUTPUT_OVERVOLTAGE");
+    case PAYGO_ALERT_BATTERY_DISCONNECTED:
+        return PAYGO_IN_FLASH("BATTERY_DISCONNECTED");
+    case PAYGO_ALERT_OVERCURRENT:
+        return PAYGO_IN_FLASH("OVERCURRENT");
+    case PAYGO_ALERT_SHORT_CIRCUIT:
+        return PAYGO_IN_FLASH("SHORT_CIRCUIT");
+    case PAYGO_ALERT_OVERTEMPERATURE:
+        return PAYGO_IN_FLASH("OVERTEMPERATURE");
+    case PAYGO_ALERT_UNDERTEMPERATURE:
+        return PAYGO_IN_FLASH("UNDERTEMPERATURE");
+    case PAYGO_ALERT_CHARGER_FAULT:
+        return PAYGO_IN_FLASH("CHARGER_FAULT");
+    case PAYGO_ALERT_SENSOR_FAULT:
+        return PAYGO_IN_FLASH("SENSOR_FAULT");
+    case PAYGO_ALERT_BATTERY_REPLACED:
+        return PAYGO_IN_FLASH("BATTERY_REPLACED");
+    case PAYGO_ALERT_BATTERY_REFUSED:
+        return PAYGO_IN_FLASH("BATTERY_REFUSED");
     case PAYGO_ALERT_STORAGE_FAULT:
     case PAYGO_ALERTS:
     default:
@@ -74,38 +78,51 @@ const char *paygo_alert_name(paygo_alert alert)
 const char *paygo_alert_unit(paygo_alert alert)
 {
     switch (alert) {
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return PAYGO_IN_FLASH("mV");
     case PAYGO_ALERT_CLOCK_TAMPER:
         return PAYGO_IN_FLASH("s");
+    case PAYGO_ALERT_OVERCURRENT:
+    case PAYGO_ALERT_SHORT_CIRCUIT:
+    case PAYGO_ALERT_CHARGER_FAULT:
+        return PAYGO_IN_FLASH("mA");
+    case PAYGO_ALERT_OVERTEMPERATURE:
+    case PAYGO_ALERT_UNDERTEMPERATURE:
+        return PAYGO_IN_FLASH("C");
+    case PAYGO_ALERT_BATTERY_REPLACED:
+    case PAYGO_ALERT_BATTERY_REFUSED:
+        return PAYGO_IN_FLASH("Ah");
     case PAYGO_ALERT_STORAGE_FAULT:
+        return PAYGO_IN_FLASH("1");
+    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
+    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
+    case PAYGO_ALERT_PANEL_OVERVOLTAGE:
+    case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
+    case PAYGO_ALERT_BATTERY_DISCONNECTED:
+    case PAYGO_ALERT_SENSOR_FAULT:
     case PAYGO_ALERTS:
     default:
-        return PAYGO_IN_FLASH("1");
+        return PAYGO_IN_FLASH("mV");
     }
 }
 
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 {
-    switch (alert) {
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return firmware->measured.battery_mv;
-    case PAYGO_ALERT_CLOCK_TAMPER:
+    if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
         return firmware->witness.off_s;
-    case PAYGO_ALERT_STORAGE_FAULT:
-    case PAYGO_ALERTS:
-    default:
-        return 1;
     }
+    return alert == PAYGO_ALERT_STORAGE_FAULT ? 1 : paygo_charger_value(&firmware->charger, alert);
+}
+
+/* Credit or a test activation, and the operator's switch. */
+static bool output_wanted(const paygo_firmware *firmware)
+{
+    const bool lit = paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0;
+    return firmware->started && firmware->storage == PAYGO_STORAGE_READY && lit &&
+           firmware->live.load_switch != PAYGO_SWITCH_OFF;
 }
 
 bool paygo_firmware_output(const paygo_firmware *firmware)
 {
-    const bool lit = paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0;
-    return firmware->started && firmware->storage == PAYGO_STORAGE_READY && lit && firmware->live.load_switch != PAYGO_SWITCH_OFF &&
-           !firmware->overvoltage.active && !firmware->undervoltage.active;
+    return output_wanted(firmware) && !paygo_law_blocks(&firmware->charger.law);
 }
 
 static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo_after after)
@@ -223,6 +240,8 @@ static paygo_reply reply_after(paygo_after after)
         return PAYGO_REPLY_LOAD;
     case PAYGO_AFTER_ACKNOWLEDGE:
         return PAYGO_REPLY_ACKNOWLEDGE;
+    case PAYGO_AFTER_BATTERY:
+        return PAYGO_REPLY_BATTERY;
     case PAYGO_AFTER_KEYPAD_ENTRY:
     case PAYGO_AFTER_NOTHING:
     default:
@@ -301,21 +320,18 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
     return false;
 }
 
-/* World time: whole seconds to the unit's clock, everything to protections and gauge. */
+/* World time: whole seconds to the unit's clock and to the control law (H26), everything to the gauge. */
 static void pass_time(paygo_firmware *firmware, uint16_t world_ms)
 {
-    const paygo_limits *limits = firmware->limits;
-    const paygo_measured *measured = &firmware->measured;
+    const paygo_measured *measured = &firmware->charger.measured;
     const uint16_t elapsed = (uint16_t)(firmware->rest_ms + world_ms);
     const uint8_t seconds = (uint8_t)(elapsed / 1000U);
     firmware->rest_ms = elapsed % 1000U;
     paygo_saved_tick(&firmware->live, seconds);
     firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
     paygo_witness_update(&firmware->witness, measured->rtc_s, seconds);
-    paygo_guard_update(&firmware->overvoltage, &limits->overvoltage, measured->battery_mv, world_ms);
-    paygo_guard_update(&firmware->undervoltage, &limits->undervoltage, measured->battery_mv, world_ms);
-    paygo_guard_update(&firmware->charge_stop, &limits->charge_stop, measured->battery_mv, world_ms);
-    paygo_gauge_update(&firmware->gauge, measured->battery_mv, measured->battery_ma, world_ms);
+    paygo_charger_pass(&firmware->charger, seconds, output_wanted(firmware));
+    paygo_gauge_update(&firmware->gauge, &firmware->charger, world_ms);
 }
 
 static bool after_entry(paygo_after after)
@@ -343,6 +359,10 @@ static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
     if (after == PAYGO_AFTER_ACKNOWLEDGE) {
         firmware->repeat_ms = 0;
     }
+    if (after == PAYGO_AFTER_BATTERY) {
+        paygo_charger_begin(&firmware->charger, firmware->live.chemistry, firmware->live.capacity_ah, firmware->live.reported);
+        firmware->gauge.started = false;
+    }
     firmware->reply = reply_after(after);
 }
 
@@ -352,13 +372,12 @@ static void record_stored(paygo_firmware *firmware, paygo_outputs *outputs)
     firmware->saving = false;
     switch (firmware->record.kind) {
     case PAYGO_RECORD_FACTORY:
-        memset(&firmware->next, 0, sizeof firmware->next);
-        paygo_unit_init(&firmware->next.unit, firmware->factory.count);
+        paygo_saved_init(&firmware->next, firmware->factory.count);
         firmware->next.boot = firmware->first_boot;
         begin_record(firmware, PAYGO_RECORD_SLOT, PAYGO_AFTER_SETUP);
         break;
     case PAYGO_RECORD_EVENT:
-        paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
+        paygo_firmware_save(firmware, firmware->after);
         break;
     case PAYGO_RECORD_SLOT:
         slot_stored(firmware, outputs);
@@ -392,7 +411,7 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
 }
 
 /* Gives firmware->event the next number, in the log that is being stored, and begins to store it. */
-static void begin_event(paygo_firmware *firmware)
+static void begin_event(paygo_firmware *firmware, paygo_after after)
 {
     paygo_saved *next = &firmware->next;
     next->event_seq++;
@@ -400,7 +419,7 @@ static void begin_event(paygo_firmware *firmware)
     if (next->event_seq - next->acked_seq > PAYGO_EVENTS) {
         next->acked_seq++;
     }
-    begin_record(firmware, PAYGO_RECORD_EVENT, PAYGO_AFTER_NOTHING);
+    begin_record(firmware, PAYGO_RECORD_EVENT, after);
 }
 
 /* An event that does not hold at its place gets the next number, and with it the next place. */
@@ -411,7 +430,7 @@ static bool event_elsewhere(paygo_firmware *firmware)
     if (record->kind != PAYGO_RECORD_EVENT || tries >= PAYGO_EVENT_PLACES) {
         return false;
     }
-    begin_event(firmware);
+    begin_event(firmware, firmware->after);
     record->tries = tries;
     return true;
 }
@@ -470,34 +489,65 @@ static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
     return true;
 }
 
+/* Begins to store that an alert began or ended, in what is stored next. */
+static void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t value, paygo_after after)
+{
+    const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
+    paygo_event *event = &firmware->event;
+    firmware->next.reported ^= bit;
+    event->alert = (uint8_t)alert;
+    event->raised = (firmware->next.reported & bit) != 0;
+    event->value = value;
+    event->boot = firmware->live.boot;
+    firmware->latched &= (uint16_t)~bit;
+    begin_event(firmware, after);
+}
+
+/* An alert that has to be recorded as RAISED, and for that with this value. */
+static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
+{
+    firmware->latched |= (uint16_t)(1U << (uint8_t)alert);
+    firmware->latched_value[alert] = value;
+}
+
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
 static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
     uint8_t i;
     for (i = 0; i < PAYGO_ALERTS; i++) {
         const paygo_alert alert = (paygo_alert)i;
-        const uint8_t bit = (uint8_t)(1U << i);
+        const uint16_t bit = (uint16_t)(1U << i);
         const bool active = paygo_firmware_alert(firmware, alert);
         const bool reported = (firmware->live.reported & bit) != 0;
-        paygo_event *event = &firmware->event;
         if (active && !reported && (firmware->latched & bit) == 0) {
-            firmware->latched |= bit;
-            firmware->latched_value[i] = paygo_alert_value(firmware, alert);
+            latch(firmware, alert, paygo_alert_value(firmware, alert));
         }
         if ((reported ? active : (firmware->latched & bit) == 0) || !event_fits(firmware, storage)) {
             continue;
         }
         firmware->next = firmware->live;
-        firmware->next.reported ^= bit;
-        event->alert = i;
-        event->raised = !reported;
-        event->value = reported ? paygo_alert_value(firmware, alert) : firmware->latched_value[i];
-        event->boot = firmware->live.boot;
-        firmware->latched &= (uint8_t)~bit;
-        begin_event(firmware);
+        change_alert(firmware, alert, reported ? paygo_alert_value(firmware, alert) : firmware->latched_value[i],
+                     PAYGO_AFTER_NOTHING);
         return true;
     }
     return false;
+}
+
+void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storage, uint8_t chemistry,
+                            uint16_t capacity_ah)
+{
+    firmware->next = firmware->live;
+    firmware->next.chemistry = chemistry;
+    firmware->next.capacity_ah = capacity_ah;
+    if (!paygo_charger_fits(&firmware->charger, chemistry)) {
+        firmware->wrong_field = PAYGO_IN_FLASH("board");
+        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int32_t)capacity_ah);
+    } else if (!event_fits(firmware, storage) || (firmware->live.reported >> PAYGO_ALERT_BATTERY_REPLACED & 1U) != 0) {
+        firmware->wrong_field = PAYGO_IN_FLASH("log");
+    } else {
+        firmware->wrong_field = NULL;
+        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
+    }
 }
 
 /* Whether something is left that time takes away. */
@@ -638,32 +688,26 @@ static uint32_t credit_left(const paygo_firmware *firmware)
     return unit->unlocked || unit->credit.high > 0 ? UINT32_MAX : unit->credit.low;
 }
 
-/* Credit or a test that ends, a clock to be stored, a protection that trips or clears, a comparison of clocks. */
+/* Credit or a test that ends, a clock to be stored, a step of the law, a comparison of clocks. */
 static uint32_t world_due_ms(const paygo_firmware *firmware)
 {
-    const paygo_limits *limits = firmware->limits;
-    const int32_t battery_mv = firmware->measured.battery_mv;
-    const uint32_t most = UINT32_C(4000000); /* times beyond six weeks are that long */
-    uint32_t due_s = credit_left(firmware);
-    uint32_t due = paygo_guard_due_ms(&firmware->overvoltage, &limits->overvoltage, battery_mv);
-    due = sooner(due, paygo_guard_due_ms(&firmware->undervoltage, &limits->undervoltage, battery_mv));
-    due = sooner(due, paygo_guard_due_ms(&firmware->charge_stop, &limits->charge_stop, battery_mv));
-    if (firmware->storage != PAYGO_STORAGE_READY) {
-        return due;
+    uint32_t due_s = paygo_charger_due_s(&firmware->charger);
+    if (firmware->storage == PAYGO_STORAGE_READY) {
+        const uint32_t credit_s = credit_left(firmware);
+        if (credit_s > 0) {
+            due_s = sooner(due_s, credit_s);
+        }
+        if (firmware->test_s > 0) {
+            due_s = sooner(due_s, firmware->test_s);
+        }
+        if (clock_matters(firmware) && !firmware->saving) {
+            due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - firmware->live.unit.clock);
+        }
+        if (firmware->charger.measured.rtc_s != 0) {
+            due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
+        }
     }
-    if (due_s == 0) {
-        due_s = UINT32_MAX;
-    }
-    if (firmware->test_s > 0) {
-        due_s = sooner(due_s, firmware->test_s);
-    }
-    if (clock_matters(firmware) && !firmware->saving) {
-        due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - firmware->live.unit.clock);
-    }
-    if (firmware->measured.rtc_s != 0) {
-        due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
-    }
-    return due_s == UINT32_MAX ? due : sooner(due, sooner(due_s, most) * 1000U - firmware->rest_ms);
+    return due_s * 1000U - firmware->rest_ms;
 }
 
 /* Time waits while something is said, and is counted from its end on. */
@@ -678,7 +722,7 @@ static void hold(paygo_firmware *firmware, const paygo_inputs *inputs)
 static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
     const uint16_t wire_ms = firmware->held_wire_ms;
-    firmware->measured = inputs->measured;
+    paygo_charger_measure(&firmware->charger, &inputs->measured);
     do {
         const uint16_t world_ms = (uint16_t)sooner(firmware->held_world_ms, LONGEST_PASS_MS);
         firmware->held_world_ms -= world_ms;
@@ -716,7 +760,9 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
         firmware->piece_due = false;
     }
     outputs->output = paygo_firmware_output(firmware);
-    outputs->charge = !firmware->charge_stop.active;
+    outputs->charge = firmware->charger.law.charge != 0;
+    outputs->target_mv = (uint16_t)firmware->charger.law.target_mv;
+    outputs->limit_ma = (uint16_t)firmware->charger.law.limit_ma;
     outputs->busy = firmware->saving || outputs->tx_length > 0;
     outputs->walking = firmware->judging || firmware->command_waiting;
     outputs->light = paygo_light_now(&firmware->light);

@@ -18,7 +18,6 @@
 
 #include "console.h"
 #include "gauge.h"
-#include "guard.h"
 #include "panel.h"
 #include "slots.h"
 #include "storage.h"
@@ -27,7 +26,6 @@
 
 #define PAYGO_FIRMWARE_VERSION "0.1.0"
 #define PAYGO_FIRMWARE_MODEL "PAYGO-SIM"
-#define PAYGO_FIRMWARE_BOARD "legacy"
 
 /* How many counts a step walks at most while it judges an entry, about 20 ms of an AVR at 16 MHz. */
 #define PAYGO_WALK_STEPS 64U
@@ -41,28 +39,8 @@
 /* How long a test activation gives light (H22). */
 #define PAYGO_TEST_S 60U
 
-/* The protections. Thresholds are mV at the battery; each has its delays and its hysteresis (H26). */
-typedef struct {
-    paygo_limit overvoltage;  /* takes the customer's output */
-    paygo_limit undervoltage; /* takes it too */
-    paygo_limit charge_stop;  /* opens the charge switch until the battery wants charge again */
-} paygo_limits;
-
-/* Of a 12 V flooded lead-acid battery. */
-extern const paygo_limits paygo_standard_limits;
-
 /* How often an event is sent until it is acknowledged (H20), in wire time. */
 #define PAYGO_EVENT_REPEAT_MS 3000U
-
-typedef struct {
-    int32_t battery_mv;
-    int32_t battery_ma;     /* positive charges */
-    int32_t panel_mv;
-    int32_t panel_ma;
-    int32_t load_ma;
-    int32_t temperature_dc; /* 0.1 degree Celsius, at the battery */
-    uint32_t rtc_s;         /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
-} paygo_measured;
 
 typedef struct {
     uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS or what world_due_ms was */
@@ -77,7 +55,9 @@ typedef struct {
 
 typedef struct {
     bool output;            /* the customer's output */
-    bool charge;            /* the switch between panel and battery */
+    bool charge;            /* the switch between panel and battery; while it is closed, */
+    uint16_t target_mv;     /* the battery is kept at this at most, by pulse width or by a converter, */
+    uint16_t limit_ma;      /* and the charge current at this, where the board can */
     bool busy;              /* a write or a reply is under way: step again, after a write with write_done */
     bool walking;           /* an entry is being judged: step again as soon as other things are done; time may pass */
     paygo_colour light;     /* lit now */
@@ -102,7 +82,8 @@ typedef enum {
     PAYGO_AFTER_CONSOLE_ENTRY,
     PAYGO_AFTER_KEYPAD_ENTRY,
     PAYGO_AFTER_LOAD,
-    PAYGO_AFTER_ACKNOWLEDGE
+    PAYGO_AFTER_ACKNOWLEDGE,
+    PAYGO_AFTER_BATTERY
 } paygo_after;
 
 /* What is being said. */
@@ -118,6 +99,7 @@ typedef enum {
     PAYGO_REPLY_LOG,
     PAYGO_REPLY_INFO,
     PAYGO_REPLY_ACKNOWLEDGE,
+    PAYGO_REPLY_BATTERY,
     PAYGO_REPLY_EVENT
 } paygo_reply;
 
@@ -140,12 +122,8 @@ typedef struct {
     bool setup_plus;         /* which of the two setups is being answered */
     bool extended_host;      /* H7 */
     uint8_t test_s;          /* of light that a test activation still gives (H22) */
-    uint8_t latched;         /* bit i: alert i rose and could not be recorded yet */
-    paygo_guard overvoltage;
-    paygo_guard undervoltage;
-    paygo_guard charge_stop;
-    const paygo_limits *limits; /* the standard ones after a boot; a port may put in its own */
-    const char *wrong_field; /* of a setup, in flash; NULL: none */
+    uint16_t latched;        /* bit i: alert i rose and could not be recorded yet */
+    const char *wrong_field; /* of a setup or a battery, in flash; NULL: none */
     uint16_t rest_ms;        /* world time that does not make a whole second yet */
     uint16_t said;           /* how many characters of a reply were said, */
     uint16_t said_crc;       /* and their check */
@@ -163,8 +141,8 @@ typedef struct {
     paygo_record record;     /* which record is being stored, and how far */
     uint32_t first_boot;     /* what the first start is called */
     paygo_witness witness;   /* H25 */
-    paygo_measured measured; /* last */
     paygo_gauge gauge;
+    paygo_charger charger;
     int32_t latched_value[PAYGO_ALERTS];
     paygo_saved next;        /* what is being stored */
     paygo_factory factory;
@@ -175,11 +153,11 @@ typedef struct {
 } paygo_firmware;
 
 /*
- * Power-on: reads the storage and forgets everything else. `first_boot`, 1 ... 2^31, is what the first start of a unit's
+ * Power-on: reads the storage and forgets everything else. `board` is what the firmware runs on. `first_boot`, 1 ... 2^31, is what the first start of a unit's
  * life is called; later starts count on from what is stored. It should be random (an ADC's noise, a chip's serial
  * number), so that nobody takes the events of a unit whose storage was replaced for those of its former life.
  */
-void paygo_firmware_boot(paygo_firmware *firmware, const paygo_reader *storage, uint32_t first_boot);
+void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const paygo_reader *storage, uint32_t first_boot);
 
 /* One step. `outputs` is written completely. */
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
@@ -197,6 +175,12 @@ int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
  * off.
  */
 bool paygo_firmware_output(const paygo_firmware *firmware);
+
+/*
+ * H28: another battery, which is an event as well. Begins to store both, or says in firmware->wrong_field why not.
+ */
+void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storage, uint8_t chemistry,
+                            uint16_t capacity_ah);
 
 /*
  * Begins to store firmware->next, or in a blank unit the factory data and then the first state; what `after` says follows

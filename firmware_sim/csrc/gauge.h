@@ -1,12 +1,11 @@
 /*
- * The unit's own estimate of the state of charge of a 12 V lead-acid battery: by the rest voltage at the start, then by
- * counting. A start while the battery is being charged or used begins with a wrong guess.
+ * The unit's own estimate of the state of charge of its battery: by the rest voltage at the start, then by counting. A
+ * start while the battery is being charged or used begins with a wrong guess.
  */
 #ifndef PAYGO_GAUGE_H
 #define PAYGO_GAUGE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "charger.h"
 
 typedef struct {
     bool started;
@@ -14,16 +13,13 @@ typedef struct {
     int32_t charge; /* mA s */
 } paygo_gauge;
 
-/* The battery that the estimate is scaled by. */
-#define PAYGO_BATTERY_MAH 18000
-
 /*
- * Takes the battery's voltage (mV) and current (mA, positive charges; what lies beyond 1000 A is taken as 1000 A) of the
- * last `elapsed_ms` of world time.
+ * Takes what the charger measured in the last `elapsed_ms` of world time: the battery's voltage, and its current, which
+ * is within 1000 A. The estimate is scaled by the capacity.
  */
-void paygo_gauge_update(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms);
+void paygo_gauge_update(paygo_gauge *gauge, const paygo_charger *charger, uint16_t elapsed_ms);
 
 /* State of charge in thousandths, 0 ... 1000. */
-int32_t paygo_gauge_permille(const paygo_gauge *gauge);
+int32_t paygo_gauge_permille(const paygo_gauge *gauge, uint16_t capacity_ah);
 
 #endif

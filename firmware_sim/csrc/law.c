@@ -22,14 +22,14 @@ const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES] PAYGO_FLASH 
 
 #define LEAD (1U << PAYGO_FLOODED | 1U << PAYGO_AGM | 1U << PAYGO_GEL)
 
-/* No sensor at the output; nothing but the battery's chemistry holds the voltage down. */
-const paygo_board_limits paygo_board_legacy PAYGO_FLASH = {
-    {27000, 25500, 1, 60}, {INT16_MAX, 0, PAYGO_LAW_NEVER, 0}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
-    17500, 850, 10000, 100, LEAD};
-
-const paygo_board_limits paygo_board_protected PAYGO_FLASH = {
-    {27000, 25500, 1, 60}, {16500, 15500, 0, 30}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
-    17500, 850, 10000, 100, LEAD | 1U << PAYGO_LFP};
+const paygo_board_limits paygo_board_presets[PAYGO_BOARDS] PAYGO_FLASH = {
+    /* legacy: no sensor at the output; nothing but the battery's chemistry holds the voltage down */
+    {{27000, 25500, 1, 60}, {INT16_MAX, 0, PAYGO_LAW_NEVER, 0}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
+     17500, 850, 10000, 100, LEAD},
+    /* protected */
+    {{27000, 25500, 1, 60}, {16500, 15500, 0, 30}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
+     17500, 850, 10000, 100, LEAD | 1U << PAYGO_LFP},
+};
 
 /* Whether an alert was active: 0 or -1. */
 static paygo_law_small flag(uint16_t alerts, paygo_alert alert)
@@ -56,11 +56,29 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
     law->blind = flag(alerts, PAYGO_ALERT_SENSOR_FAULT);
     law->target_mv = battery->absorption_mv;
     law->limit_ma = board->charge_ma;
-    law->alerts = alerts;
+    law->alerts = (paygo_law_int)(alerts & PAYGO_LAW_ALERTS);
 }
 
 void paygo_law_step(paygo_law *law, const paygo_law_readings *readings, const paygo_battery_limits *battery,
-                    const paygo_board_limits *board, int32_t dt_s)
+                    const paygo_board_limits *board, int dt_s)
 {
     law_advance(law, readings, battery, board, dt_s);
+}
+
+bool paygo_law_blocks(const paygo_law *law)
+{
+    return law_blocks(law) != 0;
+}
+
+uint16_t paygo_law_due_s(const paygo_law *law)
+{
+    uint16_t counting = law->overvoltage_s | law->undervoltage_s | law->panel_s | law->output_high_s | law->lost_s |
+                        law->current_s | law->stuck_s | law->blind_s;
+    if (law->shorted_trips <= PAYGO_LAW_TRIES) {
+        counting |= law->shorted_s;
+    }
+    if (counting != 0 || law->current_told != 0 || law->shorted_told != 0) {
+        return 1;
+    }
+    return law->dark_s > 0 ? PAYGO_LAW_DARK_S : 60;
 }

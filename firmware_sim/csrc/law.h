@@ -8,20 +8,30 @@
  * `target_mv` at most while `charge` is 1 (by pulse width or by a converter), and has the hardware open a switch by
  * itself where a short circuit would not wait.
  *
- * Quantities are int32: mV, mA, 0.1 degree Celsius; times are seconds.
+ * Quantities are mV, mA and 0.1 degree Celsius, within +-PAYGO_LAW_MOST; times are seconds.
  */
 #ifndef PAYGO_LAW_H
 #define PAYGO_LAW_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+/* What is measured beyond it is taken as this, so that 16 bits suffice where an int has no more. */
+#define PAYGO_LAW_MOST INT16_C(32000)
+
 /*
- * How the state is kept: a flag, which is 0 or -1, or a small number; a time in s. What the law calculates with, what is
- * true or not, what a comparison gives, and a choice. A PC defines all of them as vectors, and steps as many units as a
- * vector has lanes.
+ * How the state is kept: a flag, which is 0 or -1, or a small number; a time in s; a longer one. What the law calculates
+ * with, what is true or not, what a comparison gives, and a choice. A PC defines all of them as vectors, and steps as many
+ * units as a vector has lanes.
  */
 #ifndef PAYGO_LAW_INT
+#if INT_MAX > INT16_MAX
 #define PAYGO_LAW_INT int32_t
+#else
+#define PAYGO_LAW_INT int16_t
+#endif
+#define PAYGO_LAW_LONG int32_t
 #define PAYGO_LAW_SMALL int8_t
 #define PAYGO_LAW_TIME uint16_t
 #define PAYGO_LAW_FLAG int
@@ -29,20 +39,21 @@
 #define PAYGO_LAW_CHOOSE(so, a, b) ((so) ? (a) : (b))
 #endif
 typedef PAYGO_LAW_INT paygo_law_int;
+typedef PAYGO_LAW_LONG paygo_law_long;
 typedef PAYGO_LAW_SMALL paygo_law_small;
 typedef PAYGO_LAW_TIME paygo_law_time;
 typedef PAYGO_LAW_FLAG paygo_law_flag;
 
 /* How a delay says "never". */
-#define PAYGO_LAW_NEVER UINT16_C(65535)
+#define PAYGO_LAW_NEVER INT16_MAX
 
 /* A protection trips when its reading has been at or beyond `trip` for `trip_s`, and clears at or beyond `clear`, on the
    other side, for `clear_s`. In mV or mA. */
 typedef struct {
     int16_t trip;
     int16_t clear;
-    uint16_t trip_s;
-    uint16_t clear_s;
+    int16_t trip_s;
+    int16_t clear_s;
 } paygo_limit;
 
 typedef enum {
@@ -92,9 +103,11 @@ typedef struct {
 /* The presets, by paygo_chemistry; in flash. Sources are in docs/control-law.md. */
 extern const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES];
 
-/* `legacy` knows lead and acid only; `protected` lithium too. */
-extern const paygo_board_limits paygo_board_legacy;
-extern const paygo_board_limits paygo_board_protected;
+/* The boards: `legacy` knows lead and acid only, `protected` lithium too. */
+typedef enum { PAYGO_BOARD_LEGACY, PAYGO_BOARD_PROTECTED, PAYGO_BOARDS } paygo_board;
+
+/* Theirs, by paygo_board; in flash. */
+extern const paygo_board_limits paygo_board_presets[PAYGO_BOARDS];
 
 /* What a step sees. Peaks are the highest since the last step. */
 typedef struct {
@@ -114,7 +127,7 @@ typedef struct {
 } paygo_law_readings;
 
 /* The fields of the state. */
-#define PAYGO_LAW_FIELDS(SMALL, TIME, INT)                                                                               \
+#define PAYGO_LAW_FIELDS(SMALL, TIME, INT, LONG)                                                                         \
     SMALL(overvoltage) TIME(overvoltage_s)                                                                               \
     SMALL(undervoltage) TIME(undervoltage_s)                                                                             \
     SMALL(panel) TIME(panel_s)                                                                                           \
@@ -125,7 +138,7 @@ typedef struct {
     SMALL(hot) SMALL(cold)                                                                                               \
     SMALL(stuck) TIME(stuck_s)                                                                                           \
     SMALL(blind) TIME(blind_s)                                                                                           \
-    SMALL(stage) TIME(stage_s) TIME(low_s) TIME(dark_s) INT(since_equalise_s)                                            \
+    SMALL(stage) TIME(stage_s) TIME(low_s) TIME(dark_s) LONG(since_equalise_s)                                           \
     SMALL(charge)  /* the switch between panel and battery, */                                                           \
     SMALL(output)  /* and the customer's output: -1 is on */                                                             \
     INT(target_mv) /* the battery is kept there at most */                                                               \
@@ -135,10 +148,11 @@ typedef struct {
 #define PAYGO_LAW_SMALL_FIELD(name) paygo_law_small name;
 #define PAYGO_LAW_TIME_FIELD(name) paygo_law_time name;
 #define PAYGO_LAW_INT_FIELD(name) paygo_law_int name;
+#define PAYGO_LAW_LONG_FIELD(name) paygo_law_long name;
 
 /* The state. The caller owns it, and begins with zeros and paygo_law_begin. */
 typedef struct {
-    PAYGO_LAW_FIELDS(PAYGO_LAW_SMALL_FIELD, PAYGO_LAW_TIME_FIELD, PAYGO_LAW_INT_FIELD)
+    PAYGO_LAW_FIELDS(PAYGO_LAW_SMALL_FIELD, PAYGO_LAW_TIME_FIELD, PAYGO_LAW_INT_FIELD, PAYGO_LAW_LONG_FIELD)
 } paygo_law;
 
 /* The alerts, by the number that is stored and told. */
@@ -156,8 +170,13 @@ typedef enum {
     PAYGO_ALERT_UNDERTEMPERATURE = 10,
     PAYGO_ALERT_CHARGER_FAULT = 11,
     PAYGO_ALERT_SENSOR_FAULT = 12,
-    PAYGO_ALERTS = 13
+    PAYGO_ALERT_BATTERY_REPLACED = 13, /* these two last no time, and are not the law's either */
+    PAYGO_ALERT_BATTERY_REFUSED = 14,
+    PAYGO_ALERTS = 15
 } paygo_alert;
+
+/* Those that the law raises. */
+#define PAYGO_LAW_ALERTS 0x1ff3U
 
 /* The law of a unit that was just switched on, with the alerts that were active before: a restart ends no alert. */
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,
@@ -165,6 +184,15 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
 
 /* One step: what was read, after dt_s seconds, 1 ... 60. */
 void paygo_law_step(paygo_law *law, const paygo_law_readings *readings, const paygo_battery_limits *battery,
-                    const paygo_board_limits *board, int32_t dt_s);
+                    const paygo_board_limits *board, int dt_s);
+
+/* Whether a protection takes the output, whoever wants it. */
+bool paygo_law_blocks(const paygo_law *law);
+
+/*
+ * In how many seconds the next step has to be at the latest if the readings stay as they are: 1 while a protection
+ * counts, a minute in the light, an hour in the dark. Longer times than 60 s are several steps of the same readings.
+ */
+uint16_t paygo_law_due_s(const paygo_law *law);
 
 #endif

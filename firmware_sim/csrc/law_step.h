@@ -19,16 +19,22 @@
 #endif
 
 /* Times are counted to here and stand still, short of PAYGO_LAW_NEVER. */
-#define PAYGO_LAW_LONGEST_S INT32_C(65400)
+#define PAYGO_LAW_LONGEST_S 32000
 
-#define PAYGO_LAW_GONE_MV INT32_C(3000) /* what is left of a battery that is not there */
-#define PAYGO_LAW_LIT_MV INT32_C(3000)  /* a panel in the sun gives more */
-#define PAYGO_LAW_NEAR_MV INT32_C(50)   /* so near its target a battery counts as being at it */
-#define PAYGO_LAW_DARK_S INT32_C(3600)  /* the sun that comes back after so much darkness is another day's */
-#define PAYGO_LAW_GOOD_S INT32_C(120)   /* a load that was fine for so long is no longer called one that was not */
-#define PAYGO_LAW_TRIES INT32_C(5)      /* a shorted output is tried so often a day: */
-#define PAYGO_LAW_TRY_S INT32_C(5)      /* after this, twice this ... */
-#define PAYGO_LAW_LEAK_MA INT32_C(300)  /* so much through an open charge switch is a fault of it */
+#define PAYGO_LAW_GONE_MV 3000 /* what is left of a battery that is not there */
+#define PAYGO_LAW_LIT_MV 3000  /* a panel in the sun gives more */
+#define PAYGO_LAW_NEAR_MV 50   /* so near its target a battery counts as being at it */
+#define PAYGO_LAW_DARK_S 3600  /* the sun that comes back after so much darkness is another day's */
+#define PAYGO_LAW_GOOD_S 120   /* a load that was fine for so long is no longer called one that was not */
+#define PAYGO_LAW_TRIES 5      /* a shorted output is tried so often a day: */
+#define PAYGO_LAW_TRY_S 5      /* after this, twice this ... */
+#define PAYGO_LAW_LOST_S 60    /* a battery that is back for so long is connected */
+#define PAYGO_LAW_BLIND_MV 30000 /* no battery of 12 V has so much */
+#define PAYGO_LAW_LONG_AGO_S (INT32_C(1) << 30)
+#define PAYGO_LAW_LEAK_MA 300  /* so much through an open charge switch is a fault of it */
+
+/* A fault that is there or not, 1 or 0, is one after 5 s, and over after 60. */
+static const paygo_limit law_fault = {1, 0, 5, 60};
 
 /* `a` if `so`, and otherwise `b`; `a` or 0. */
 PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, paygo_law_int b)
@@ -52,13 +58,13 @@ PAYGO_LAW_INLINE paygo_law_int law_most(paygo_law_int a, paygo_law_int b)
 }
 
 /* The same for all lanes. */
-PAYGO_LAW_INLINE paygo_law_int law_all(int32_t number)
+PAYGO_LAW_INLINE paygo_law_int law_all(int number)
 {
-    return number - (paygo_law_int){0};
+    return (paygo_law_int)(number - (paygo_law_int){0});
 }
 
 /* How long something has been so. */
-PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int32_t dt_s)
+PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int dt_s)
 {
     const paygo_law_int held = (paygo_law_int)held_s + dt_s;
     return (paygo_law_time)law_only(so, law_least(held, law_all(PAYGO_LAW_LONGEST_S)));
@@ -66,7 +72,7 @@ PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag s
 
 /* A protection against too much, or (-1) against too little. */
 PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
-                                      const paygo_limit *limit, paygo_law_int clear_s, int32_t too_little, int32_t dt_s)
+                                      const paygo_limit *limit, paygo_law_int clear_s, int too_little, int dt_s)
 {
     const paygo_law_flag was = (paygo_law_flag)*active;
     const paygo_law_int threshold = law_choose(was, law_all(limit->clear), law_all(limit->trip));
@@ -82,28 +88,45 @@ PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s,
 
 /* The same with the limit's own delay of clearing. */
 PAYGO_LAW_INLINE void law_watch(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
-                                      const paygo_limit *limit, int32_t too_little, int32_t dt_s)
+                                      const paygo_limit *limit, int too_little, int dt_s)
 {
     law_guard(active, held_s, reading, limit, law_all(limit->clear_s), too_little, dt_s);
 }
 
+/* What takes the output. */
+PAYGO_LAW_INLINE paygo_law_flag law_blocks(const paygo_law *law)
+{
+    return (paygo_law_flag)law->overvoltage | (paygo_law_flag)law->undervoltage | (paygo_law_flag)law->output_high |
+           (paygo_law_flag)law->lost | (paygo_law_flag)law->current | (paygo_law_flag)law->shorted |
+           (paygo_law_flag)law->hot;
+}
+
+/* When a shorted output is tried again. */
+PAYGO_LAW_INLINE paygo_law_int law_try_s(const paygo_law *law)
+{
+    const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
+    return law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
+}
+
 PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *readings,
                                         const paygo_battery_limits *battery, const paygo_board_limits *board,
-                                        int32_t dt_s)
+                                        int dt_s)
 {
     /* What was measured. */
     const paygo_law_int battery_mv = readings->battery_mv;
     const paygo_law_flag warmth_known =
-        PAYGO_LAW_IF(readings->battery_dc >= INT32_C(-500)) & PAYGO_LAW_IF(readings->battery_dc <= INT32_C(1200));
+        PAYGO_LAW_IF(readings->battery_dc >= -500) & PAYGO_LAW_IF(readings->battery_dc <= 1200);
     const paygo_law_int battery_dc = law_choose(warmth_known, readings->battery_dc, law_all(250));
     const paygo_law_int compensated_dc =
         law_least(law_most(battery_dc, law_all(0)), law_all(500));
     const paygo_law_int more_mv =
-        ((INT32_C(250) * battery->compensation) >> 10) - ((compensated_dc * (int32_t)battery->compensation) >> 10);
+        (int)((INT32_C(250) * battery->compensation) >> 10) -
+        (paygo_law_int)((compensated_dc * (int32_t)battery->compensation) >> 10);
     const paygo_law_int sag_mv =
-        law_only(~(paygo_law_flag)law->undervoltage, (readings->load_ma * (int32_t)battery->sag) >> 10);
+        law_only(~(paygo_law_flag)law->undervoltage,
+                 (paygo_law_int)((readings->load_ma * (int32_t)battery->sag) >> 10));
     const paygo_law_int warmest_dc =
-        law_most(battery_dc - (int32_t)battery->hot_dc, readings->board_dc - (int32_t)board->hot_dc);
+        law_most(battery_dc - (int)battery->hot_dc, readings->board_dc - (int)board->hot_dc);
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
     const paygo_law_int lost_mv =
@@ -111,14 +134,12 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
                          readings->battery_peak_mv);
     const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
     const paygo_law_flag blind =
-        PAYGO_LAW_IF(battery_mv < INT32_C(0)) | PAYGO_LAW_IF(battery_mv > INT32_C(60000)) | ~warmth_known;
+        PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) | ~warmth_known;
 
     /* The protections. */
-    const paygo_limit lost = {board->lost_mv, battery->overvoltage.clear, 0, 60};
-    const paygo_limit fault = {1, 0, 5, 60};
+    const paygo_limit lost = {board->lost_mv, battery->overvoltage.clear, 0, PAYGO_LAW_LOST_S};
     const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
-    const paygo_law_int try_s =
-        law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
+    const paygo_law_int try_s = law_try_s(law);
     const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
     paygo_law_flag tripped, told;
     law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
@@ -128,22 +149,22 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
     law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
     law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
-    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &fault, 0, dt_s);
-    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &fault, 0, dt_s);
+    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &law_fault, 0, dt_s);
+    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &law_fault, 0, dt_s);
     law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
     law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
-                                                               (int32_t)battery->charge_min_dc);
+                                                               (int)battery->charge_min_dc);
     law->dark_s = law_hold(law->dark_s, ~light, dt_s);
 
     /* An output that is tried again and fails again is one alert, not many. */
     tripped = (paygo_law_flag)law->shorted & ~was_shorted;
     law->shorted = (paygo_law_small)((paygo_law_flag)law->shorted & ~(dawn & given_up));
     law->current_good_s = law_hold(
-        law->current_good_s, (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int32_t)board->current.trip),
+        law->current_good_s, (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int)board->current.trip),
         dt_s);
     law->shorted_good_s = law_hold(
         law->shorted_good_s,
-        (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int32_t)board->shorted.trip), dt_s);
+        (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int)board->shorted.trip), dt_s);
     told = (paygo_law_flag)law->current_told & PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
     law->current_told = (paygo_law_small)((paygo_law_flag)law->current | told);
     told = (paygo_law_flag)law->shorted_told & PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
@@ -154,9 +175,9 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
         law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
 
     /* The stages of a charge. */
-    const paygo_law_flag in_absorption = PAYGO_LAW_IF((paygo_law_int)law->stage == (int32_t)PAYGO_ABSORPTION);
-    const paygo_law_flag in_float = PAYGO_LAW_IF((paygo_law_int)law->stage == (int32_t)PAYGO_FLOAT);
-    const paygo_law_flag in_equalise = PAYGO_LAW_IF((paygo_law_int)law->stage == (int32_t)PAYGO_EQUALISE);
+    const paygo_law_flag in_absorption = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_ABSORPTION);
+    const paygo_law_flag in_float = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_FLOAT);
+    const paygo_law_flag in_equalise = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_EQUALISE);
     const paygo_law_flag in_bulk = ~(in_absorption | in_float | in_equalise);
     const paygo_law_flag at_target = PAYGO_LAW_IF(battery_mv >= law->target_mv - PAYGO_LAW_NEAR_MV);
     const paygo_law_flag equalise_due =
@@ -165,59 +186,57 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int stage_s =
         law_least((paygo_law_int)law->stage_s + law_only(at_target, law_all(dt_s)), law_all(PAYGO_LAW_LONGEST_S));
     const paygo_law_flag absorbed =
-        PAYGO_LAW_IF(stage_s >= (int32_t)battery->absorption_s) |
-        (at_target & PAYGO_LAW_IF(stage_s >= (int32_t)battery->tail_s) &
+        PAYGO_LAW_IF(stage_s >= (int)battery->absorption_s) |
+        (at_target & PAYGO_LAW_IF(stage_s >= (int)battery->tail_s) &
          PAYGO_LAW_IF(readings->battery_ma <= readings->tail_ma));
-    const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= (int32_t)battery->equalise_s);
+    const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= (int)battery->equalise_s);
     const paygo_law_flag to_absorption = in_bulk & at_target;
     const paygo_law_flag to_equalise = in_absorption & absorbed & equalise_due;
     const paygo_law_flag to_float = (in_absorption & absorbed & ~equalise_due) | equalised;
     paygo_law_flag to_bulk, moves, float_now;
     paygo_law_int stage;
-    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + (int32_t)battery->rebulk_mv), dt_s);
-    to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= (int32_t)battery->rebulk_s));
+    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + (int)battery->rebulk_mv), dt_s);
+    to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= (int)battery->rebulk_s));
     moves = to_absorption | to_equalise | to_float | to_bulk;
     stage = law_only(to_absorption & ~to_bulk, law_all(PAYGO_ABSORPTION)) |
             law_only(to_equalise & ~to_bulk, law_all(PAYGO_EQUALISE)) |
             law_only(to_float & ~to_bulk, law_all(PAYGO_FLOAT)) |
             law_only(~moves, (paygo_law_int)law->stage);
-    float_now = PAYGO_LAW_IF(stage == (int32_t)PAYGO_FLOAT);
+    float_now = PAYGO_LAW_IF(stage == (int)PAYGO_FLOAT);
     law->stage_s = (paygo_law_time)law_only(~moves, stage_s);
     law->stage = (paygo_law_small)stage;
     law->since_equalise_s =
-        law_only(~equalised, law_least(law->since_equalise_s + dt_s, law_all(INT32_C(1) << 30)));
+        PAYGO_LAW_CHOOSE(equalised, (paygo_law_long){0},
+                         PAYGO_LAW_CHOOSE(PAYGO_LAW_IF(law->since_equalise_s < PAYGO_LAW_LONG_AGO_S),
+                                          law->since_equalise_s + dt_s, law->since_equalise_s));
     law->target_mv = law_least(
         law_all(battery->ceiling_mv),
         more_mv + law_choose(float_now, law_all(battery->float_mv),
-                                   law_choose(PAYGO_LAW_IF(stage == (int32_t)PAYGO_EQUALISE),
+                                   law_choose(PAYGO_LAW_IF(stage == (int)PAYGO_EQUALISE),
                                                     law_all(battery->equalise_mv),
                                                     law_all(battery->absorption_mv))));
     law->limit_ma = law_least(
         law_all(board->charge_ma),
-        law_most(((int32_t)battery->charge_max_dc - battery_dc) * (int32_t)board->derate_ma_per_dc,
-                       law_all(0)));
+        law_most(law_least(law_all(battery->charge_max_dc) - battery_dc, law_all(100)), law_all(0)) *
+            (int)board->derate_ma_per_dc);
 
     /* What follows. */
     law->charge = (paygo_law_small)(
         ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->panel | (paygo_law_flag)law->lost |
           (paygo_law_flag)law->hot | (paygo_law_flag)law->cold | (paygo_law_flag)law->blind) &
-        PAYGO_LAW_IF(law->limit_ma > INT32_C(0)) & (battery->float_mv == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
-    law->output = (paygo_law_small)(
-        readings->wanted &
-        ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->undervoltage | (paygo_law_flag)law->output_high |
-          (paygo_law_flag)law->lost | (paygo_law_flag)law->current | (paygo_law_flag)law->shorted |
-          (paygo_law_flag)law->hot));
-    law->alerts = law_only((paygo_law_flag)law->overvoltage, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->undervoltage, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->panel, law_all(INT32_C(1) << PAYGO_ALERT_PANEL_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->output_high, law_all(INT32_C(1) << PAYGO_ALERT_OUTPUT_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->lost, law_all(INT32_C(1) << PAYGO_ALERT_BATTERY_DISCONNECTED)) |
-                  law_only((paygo_law_flag)law->current_told, law_all(INT32_C(1) << PAYGO_ALERT_OVERCURRENT)) |
-                  law_only((paygo_law_flag)law->shorted_told, law_all(INT32_C(1) << PAYGO_ALERT_SHORT_CIRCUIT)) |
-                  law_only((paygo_law_flag)law->hot, law_all(INT32_C(1) << PAYGO_ALERT_OVERTEMPERATURE)) |
-                  law_only((paygo_law_flag)law->cold, law_all(INT32_C(1) << PAYGO_ALERT_UNDERTEMPERATURE)) |
-                  law_only((paygo_law_flag)law->stuck, law_all(INT32_C(1) << PAYGO_ALERT_CHARGER_FAULT)) |
-                  law_only((paygo_law_flag)law->blind, law_all(INT32_C(1) << PAYGO_ALERT_SENSOR_FAULT));
+        PAYGO_LAW_IF(law->limit_ma > 0) & (battery->float_mv == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
+    law->output = (paygo_law_small)(readings->wanted & ~law_blocks(law));
+    law->alerts = law_only((paygo_law_flag)law->overvoltage, law_all(1 << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->undervoltage, law_all(1 << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->panel, law_all(1 << PAYGO_ALERT_PANEL_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->output_high, law_all(1 << PAYGO_ALERT_OUTPUT_OVERVOLTAGE)) |
+                  law_only((paygo_law_flag)law->lost, law_all(1 << PAYGO_ALERT_BATTERY_DISCONNECTED)) |
+                  law_only((paygo_law_flag)law->current_told, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
+                  law_only((paygo_law_flag)law->shorted_told, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT)) |
+                  law_only((paygo_law_flag)law->hot, law_all(1 << PAYGO_ALERT_OVERTEMPERATURE)) |
+                  law_only((paygo_law_flag)law->cold, law_all(1 << PAYGO_ALERT_UNDERTEMPERATURE)) |
+                  law_only((paygo_law_flag)law->stuck, law_all(1 << PAYGO_ALERT_CHARGER_FAULT)) |
+                  law_only((paygo_law_flag)law->blind, law_all(1 << PAYGO_ALERT_SENSOR_FAULT));
 }
 
 #endif

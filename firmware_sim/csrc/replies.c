@@ -17,36 +17,30 @@
  *     %g  state of charge                                             %6  whether PAYG is disabled
  *     %h  degrees Celsius             %H  start of the event          %7  alert of the event
  *     %i  value of the event          %I  number of the event         %8  RAISED or CLEARED
- *                                                                     %9  unit of the event's value
+ *     %G  Ah of the battery                                           %9  unit of the event's value
+ *                                                                     %:  chemistry of the battery
+ *                                                                     %;  stage of the charge
+ *                                                                     %<  name of the board
  */
 #define MARK '%'
 #define TELEMETRY \
     "TELEMETRY;{\"serial_number\":\"%S\",\"data\":{\"battery_voltage\":%a,\"battery_current\":%b,\"panel_voltage\":%c" \
     ",\"panel_current\":%d,\"panel_power\":%e,\"load_current\":%f,\"temperature\":%h00,\"state_of_charge\":%g" \
-    ",\"output\":%4,\"charging\":%5,\"load_switch\":\"%2\",\"payg_disabled\":%6"
+    ",\"output\":%4,\"charging\":%5,\"charge_stage\":\"%;\",\"load_switch\":\"%2\",\"payg_disabled\":%6"
 #define TELEMETRY_CREDIT ",\"active_seconds_left\":%E"
 #define TELEMETRY_END \
     ",\"token_count\":%A,\"wrong_entries\":%B,\"boot\":%C,\"clock\":%D,\"firmware_version\":\"" PAYGO_FIRMWARE_VERSION "\"}}"
 
-/* Volts and amperes beyond 1000 are taken as 1000, so that their product has room. */
-static int32_t within_1000(int32_t thousandths)
-{
-    const int32_t most = 1000000;
-    return thousandths > most ? most : thousandths < -most ? -most : thousandths;
-}
-
-/* mW of mV and mA. */
+/* mW of mV and mA, which are within 1000 V and 1000 A. */
 static int32_t power(int32_t mv, int32_t ma)
 {
-    mv = within_1000(mv);
-    ma = within_1000(ma);
     return mv * (ma / 1000) + mv * (ma % 1000) / 1000;
 }
 
 /* %a ... %i, as a whole number. */
 static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
-    const paygo_measured *measured = &firmware->measured;
+    const paygo_measured *measured = &firmware->charger.measured;
     switch (mark) {
     case 'a':
         return measured->battery_mv;
@@ -61,7 +55,7 @@ static int32_t reading(const paygo_firmware *firmware, const paygo_event *event,
     case 'f':
         return measured->load_ma;
     case 'g':
-        return paygo_gauge_permille(&firmware->gauge);
+        return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
     case 'h':
         return measured->temperature_dc;
     default:
@@ -82,6 +76,8 @@ static uint32_t number(const paygo_firmware *firmware, const paygo_event *event,
         return firmware->live.boot;
     case 'D':
         return unit->clock;
+    case 'G':
+        return firmware->live.capacity_ah;
     case 'H':
         return event->boot;
     default:
@@ -100,7 +96,21 @@ const char *paygo_switch_name(paygo_switch position)
            : position == PAYGO_SWITCH_ON ? PAYGO_IN_FLASH("ON") : PAYGO_IN_FLASH("OFF");
 }
 
-/* %0 ... %9, in flash. */
+const char *paygo_chemistry_name(uint8_t chemistry)
+{
+    return chemistry == PAYGO_FLOODED ? PAYGO_IN_FLASH("FLOODED")
+           : chemistry == PAYGO_AGM   ? PAYGO_IN_FLASH("AGM")
+           : chemistry == PAYGO_GEL   ? PAYGO_IN_FLASH("GEL") : PAYGO_IN_FLASH("LFP");
+}
+
+static const char *stage_name(uint8_t stage)
+{
+    return stage == PAYGO_BULK         ? PAYGO_IN_FLASH("BULK")
+           : stage == PAYGO_ABSORPTION ? PAYGO_IN_FLASH("ABSORPTION")
+           : stage == PAYGO_FLOAT      ? PAYGO_IN_FLASH("FLOAT") : PAYGO_IN_FLASH("EQUALISE");
+}
+
+/* %0 ... %<, in flash. */
 static const char *word(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
     switch (mark) {
@@ -115,15 +125,21 @@ static const char *word(const paygo_firmware *firmware, const paygo_event *event
     case '4':
         return flag(paygo_firmware_output(firmware));
     case '5':
-        return flag(!firmware->charge_stop.active);
+        return flag(firmware->charger.law.charge != 0);
     case '6':
         return flag(firmware->live.unit.unlocked);
     case '7':
         return paygo_alert_name((paygo_alert)event->alert);
     case '8':
         return event->raised ? PAYGO_IN_FLASH("RAISED") : PAYGO_IN_FLASH("CLEARED");
-    default:
+    case '9':
         return paygo_alert_unit((paygo_alert)event->alert);
+    case ':':
+        return paygo_chemistry_name(firmware->live.chemistry);
+    case ';':
+        return stage_name((uint8_t)firmware->charger.law.stage);
+    default:
+        return firmware->charger.board == PAYGO_BOARD_LEGACY ? PAYGO_IN_FLASH("legacy") : PAYGO_IN_FLASH("protected");
     }
 }
 
@@ -203,9 +219,11 @@ static const char *line_of(const paygo_firmware *firmware)
     case PAYGO_REPLY_LOG: /* H18 */
         return PAYGO_IN_FLASH("LOG;%I");
     case PAYGO_REPLY_INFO: /* H19 */
-        return PAYGO_IN_FLASH("INFO;%S;" PAYGO_FIRMWARE_MODEL ";" PAYGO_FIRMWARE_BOARD ";" PAYGO_FIRMWARE_VERSION ";%A;%C");
+        return PAYGO_IN_FLASH("INFO;%S;" PAYGO_FIRMWARE_MODEL ";%<;" PAYGO_FIRMWARE_VERSION ";%A;%C");
     case PAYGO_REPLY_ACKNOWLEDGE: /* H21 */
         return firmware->event.seq == 0 ? PAYGO_IN_FLASH("ACK;UNKNOWN") : PAYGO_IN_FLASH("ACK;%H;%I");
+    case PAYGO_REPLY_BATTERY: /* H28 */
+        return firmware->wrong_field == NULL ? PAYGO_IN_FLASH("BATTERY;%:;%G") : PAYGO_IN_FLASH("BATTERY;ERROR;%1");
     case PAYGO_REPLY_EVENT: /* H20 */
         return PAYGO_IN_FLASH("ALERT;%7;%8;%i;%9;%H;%I");
     case PAYGO_REPLY_INVALID:
@@ -214,6 +232,10 @@ static const char *line_of(const paygo_firmware *firmware)
         return PAYGO_IN_FLASH("INVALID");
     }
 }
+
+/* Of alerts and of events there are no more. */
+#define LISTED_MOST PAYGO_ALERTS
+typedef char all_listed[PAYGO_EVENTS <= LISTED_MOST ? 1 : -1];
 
 /* The i-th alert, if it is active, or the i-th event of the log, if it can be read. */
 static bool listed(const paygo_firmware *firmware, const paygo_reader *storage, uint8_t i, paygo_event *event)
@@ -233,7 +255,7 @@ static uint8_t list(const paygo_firmware *firmware, const paygo_reader *storage,
     paygo_event event;
     uint8_t count = 0;
     uint8_t i;
-    for (i = 0; i < PAYGO_EVENTS; i++) {
+    for (i = 0; i < LISTED_MOST; i++) {
         if (listed(firmware, storage, i, &event)) {
             count++;
             if (line != NULL) {

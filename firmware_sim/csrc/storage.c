@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LAYOUT 2U
+#define LAYOUT 4U
 #define CRC_BYTES 4U
 #define CRC_START UINT32_C(0xffffffff)
 #define FACTORY_USED (1U + 1U + PAYGO_SERIAL_MAX + 1U + PAYGO_TEST_CODE_MAX + 2U + 16U + 4U + 2U + 2U + 1U + 1U + 1U + CRC_BYTES)
 #define UNIT_USED (4U + 4U + 2U + 2U + 2U + 2U + 4U + 1U + 1U)
-#define SLOT_USED (4U + UNIT_USED + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 1U + CRC_BYTES)
+#define SLOT_USED (4U + UNIT_USED + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 2U + 1U + 2U + CRC_BYTES)
 
 /* The sizes of the header are what the code below writes; a layout that does not fit must not compile. */
 typedef char factory_fits[FACTORY_USED <= PAYGO_FACTORY_BYTES ? 1 : -1];
@@ -88,7 +88,9 @@ static const field saved_fields[] PAYGO_FLASH = {
     {offsetof(paygo_saved, tests[2]), 2},
     {offsetof(paygo_saved, tests[3]), 2},
     {offsetof(paygo_saved, tests[4]), 2},
-    {offsetof(paygo_saved, reported), 1},
+    {offsetof(paygo_saved, reported), 2},
+    {offsetof(paygo_saved, chemistry), 1},
+    {offsetof(paygo_saved, capacity_ah), 2},
 };
 
 static const field event_fields[] PAYGO_FLASH = {
@@ -236,7 +238,8 @@ static uint32_t read_slot(const paygo_reader *reader, uint8_t slot, paygo_saved 
     *touched = !record.blank;
     return good && saved->load_switch <= PAYGO_SWITCH_OFF && saved->acked_seq <= saved->event_seq &&
                    saved->event_seq - saved->acked_seq <= PAYGO_EVENTS &&
-                   saved->unit.window.floor <= saved->unit.window.count
+                   saved->unit.window.floor <= saved->unit.window.count &&
+                   saved->chemistry < PAYGO_CHEMISTRIES && saved->capacity_ah - 1U < PAYGO_BATTERY_AH_MAX
                ? sequence
                : 0;
 }
@@ -289,6 +292,13 @@ static bool read_clocks(const paygo_reader *reader, paygo_journal *journal, uint
     return true;
 }
 
+void paygo_saved_init(paygo_saved *saved, uint16_t count)
+{
+    memset(saved, 0, sizeof *saved);
+    saved->capacity_ah = PAYGO_BATTERY_AH;
+    paygo_unit_init(&saved->unit, count);
+}
+
 void paygo_saved_tick(paygo_saved *saved, uint32_t seconds)
 {
     uint16_t *left;
@@ -329,8 +339,7 @@ paygo_storage_state paygo_storage_read(const paygo_reader *reader, paygo_factory
         return PAYGO_STORAGE_CORRUPT;
     }
     if (journal->sequence == 0) {
-        memset(saved, 0, sizeof *saved);
-        paygo_unit_init(&saved->unit, factory->count);
+        paygo_saved_init(saved, factory->count);
         return PAYGO_STORAGE_READY;
     }
     (void)read_slot(reader, journal->slot, saved, &touched);

@@ -10,6 +10,7 @@
 #ifndef PAYGO_STORAGE_H
 #define PAYGO_STORAGE_H
 
+#include "charger.h"
 #include "unit.h"
 
 #define PAYGO_SERIAL_MAX 20U
@@ -26,7 +27,7 @@
 #define PAYGO_FACTORY_BYTES 96U
 #define PAYGO_CLOCK_BYTES 8U
 #define PAYGO_CLOCKS 32U
-#define PAYGO_SLOT_BYTES 58U
+#define PAYGO_SLOT_BYTES 62U
 #define PAYGO_STATES 6U
 #define PAYGO_EVENT_BYTES 18U
 #define PAYGO_EVENT_PLACES (PAYGO_EVENTS + 1U) /* the one that is being written is none of the ten that are kept */
@@ -51,14 +52,6 @@ typedef enum {
     PAYGO_SWITCH_OFF = 2
 } paygo_switch;
 
-typedef enum {
-    PAYGO_ALERT_BATTERY_OVERVOLTAGE = 0,
-    PAYGO_ALERT_BATTERY_UNDERVOLTAGE = 1,
-    PAYGO_ALERT_STORAGE_FAULT = 2,
-    PAYGO_ALERT_CLOCK_TAMPER = 3,
-    PAYGO_ALERTS = 4
-} paygo_alert;
-
 /* An alert that began or ended (H20). */
 typedef struct {
     uint32_t seq;
@@ -77,8 +70,13 @@ typedef struct {
     uint32_t acked_seq; /* of the last event that was acknowledged; they are acknowledged in their order */
     uint32_t rtc_s;     /* what the clock chip said, 0: nothing yet (H25) */
     uint16_t tests[PAYGO_TESTS]; /* s until each of the last test activations is forgotten (H22) */
-    uint8_t reported;   /* bit i: the last event of alert i was RAISED */
+    uint16_t reported;  /* bit i: the last event of alert i was RAISED */
+    uint8_t chemistry;  /* of the battery, a paygo_chemistry (H28), */
+    uint16_t capacity_ah; /* and its size; 1 ... PAYGO_BATTERY_AH_MAX */
 } paygo_saved;
+
+/* A unit that was just set up at this count. */
+void paygo_saved_init(paygo_saved *saved, uint16_t count);
 
 /* So many seconds of the unit's clock pass. */
 void paygo_saved_tick(paygo_saved *saved, uint32_t seconds);

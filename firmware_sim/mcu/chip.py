@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from firmware_sim.mcu.frames import Answer
+from firmware_sim.plant.board import Board
 from firmware_sim.power_cut import PowerCut
 from paygo_core.errors import DeviceError
 
@@ -29,7 +30,7 @@ class Exchange:
 class Chip(Protocol):
     """A running chip. It starts with power; it loses it in `close`, or in a planned cut."""
 
-    def plan(self, first_boot: int, cut: PowerCut | None) -> None:
+    def plan(self, first_boot: int, board: Board, cut: PowerCut | None) -> None:
         """Tells what the first start is called, and plans a cut or none."""
 
     def exchange(self, frame: bytes, console: bytes) -> Exchange:

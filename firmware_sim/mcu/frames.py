@@ -6,12 +6,13 @@ import struct
 from binascii import crc_hqx
 from dataclasses import dataclass
 
+from firmware_sim.plant.board import BOARDS, Board
 from firmware_sim.plant.home import Measured
 from firmware_sim.power_cut import PowerCut
 from paygo_core.errors import DeviceError
 
-FRAME_BYTES = 32
-ANSWER_BYTES = 20
+FRAME_BYTES = 46
+ANSWER_BYTES = 24
 CONSOLE_BYTES = 48
 """How many console bytes go with a frame at most; the chip has room for some more."""
 
@@ -33,6 +34,8 @@ class Answer:
     said: int
     wire_due_ms: int
     world_due_ms: int
+    target_mv: int
+    limit_ma: int
 
 
 def _checked(body: bytes) -> bytes:
@@ -48,26 +51,28 @@ def _three(number: int) -> bytes:
 def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms: int) -> bytes:
     """A frame. Wire time beyond 4.6 hours is cut off: no time-out of the wire is longer."""
     numbers = (measured.battery_v, measured.battery_a, measured.panel_v, measured.panel_a, measured.load_a)
+    peaks = (measured.battery_peak_v, measured.panel_peak_v, measured.output_peak_v, measured.load_peak_a)
     return _checked(
         struct.pack("<BBB", 0xA5, console, ord(key or "\0"))
         + world_ms.to_bytes(3, "little")
         + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
         + b"".join(_three(round(number * 1000)) for number in numbers)
-        + struct.pack("<hI", round(measured.temperature * 10), measured.rtc_s)
+        + struct.pack("<hIh", round(measured.temperature * 10), measured.rtc_s, round(measured.board_temperature * 10))
+        + b"".join(_three(round(number * 1000)) for number in peaks)
     )
 
 
-def plan(first_boot: int, cut: PowerCut | None) -> bytes:
+def plan(first_boot: int, board: Board, cut: PowerCut | None) -> bytes:
     """What the chip has to know before its first frame, and of a power cut."""
-    if cut is None:
-        return _checked(struct.pack("<BBI", 0xA6, 0, first_boot))
-    return _checked(struct.pack("<BBIII", 0xA6, 1, first_boot, cut.after_writes, cut.at_byte))
+    after_writes, at_byte = (0, 0) if cut is None else (cut.after_writes, cut.at_byte)
+    number = BOARDS.index(board)
+    return _checked(struct.pack("<BBIIIB", 0xA6, cut is not None, first_boot, after_writes, at_byte, number))
 
 
 def answer(data: bytes) -> Answer:
     """Reads an answer. Raises DeviceError for bytes that are none."""
-    start, flags, light, blinking, blinks, _, writes, said, wire_due, world_due, crc = struct.unpack(
-        "<BBBBBBHHIIH", data
+    start, flags, light, blinking, blinks, _, writes, said, wire_due, world_due, target, limit, crc = struct.unpack(
+        "<BBBBBBHHIIHHH", data
     )
     if start != 0x5A or crc != crc_hqx(data[:-2], 0xFFFF):
         raise DeviceError("the emulated chip sends no answer that can be read", "its program is none of this version")
@@ -82,4 +87,6 @@ def answer(data: bytes) -> Answer:
         said=said,
         wire_due_ms=wire_due,
         world_due_ms=world_due,
+        target_mv=target,
+        limit_ma=limit,
     )

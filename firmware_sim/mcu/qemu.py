@@ -13,6 +13,7 @@ from pathlib import Path
 
 from firmware_sim.mcu.chip import ANSWER_SECONDS, Exchange, crashed, end, hangs, start
 from firmware_sim.mcu.frames import ANSWER_BYTES, Answer, answer, plan
+from firmware_sim.plant.board import Board
 from firmware_sim.power_cut import PowerCut
 
 POWER_FAILED = 0
@@ -68,8 +69,8 @@ class QemuChip:
             raise crashed()
         self._directory.cleanup()
 
-    def plan(self, first_boot: int, cut: PowerCut | None) -> None:
-        self._send(self._link, plan(first_boot, cut))
+    def plan(self, first_boot: int, board: Board, cut: PowerCut | None) -> None:
+        self._send(self._link, plan(first_boot, board, cut))
         if self._answer() is None:
             raise crashed()
 

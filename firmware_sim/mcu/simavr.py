@@ -12,6 +12,7 @@ from types import TracebackType
 
 from firmware_sim.mcu.chip import ANSWER_SECONDS, Exchange, crashed, end, hangs, start
 from firmware_sim.mcu.frames import ANSWER_BYTES, answer, plan
+from firmware_sim.plant.board import Board
 from firmware_sim.power_cut import PowerCut
 
 _HEAD = struct.Struct("<cHHHH")
@@ -35,9 +36,9 @@ class SimavrChip:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def plan(self, first_boot: int, cut: PowerCut | None) -> None:
+    def plan(self, first_boot: int, board: Board, cut: PowerCut | None) -> None:
         self._request(b"P", struct.pack("<BII", cut is not None, *((cut.after_writes, cut.at_byte) if cut else (0, 0))))
-        self._request(b"F", plan(first_boot, None))  # the rig cuts the power itself
+        self._request(b"F", plan(first_boot, board, None))  # the rig cuts the power itself
         self._reply()
 
     def listen(self) -> None:

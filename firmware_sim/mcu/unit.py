@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from firmware_sim.mcu.chip import Chip, Exchange
 from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, frame
+from firmware_sim.plant.board import Board
 from firmware_sim.plant.home import Measured, SolarHome
 from firmware_sim.power_cut import PowerCut
 from firmware_sim.sleep import NEVER_DUE_MS, wakes
@@ -17,23 +18,32 @@ from paygo_core.errors import PaygoError, Problem
 class EmulatedUnit:
     """What SimulatedUnit is, on a chip: feed it bytes and time, take what it says. Close it, or use `with`.
 
-    start: makes a chip with power from the stored bytes. first_boot: what the unit's first start is called (H19).
+    start: makes a chip with power from the stored bytes. board: its revision. first_boot: what the unit's
+    first start is called (H19).
     """
 
     def __init__(
-        self, storage: Storage, home: SolarHome, start: Callable[[bytes], Chip], *, first_boot: int = 1
+        self,
+        storage: Storage,
+        home: SolarHome,
+        start: Callable[[bytes], Chip],
+        *,
+        board: Board = "legacy",
+        first_boot: int = 1,
     ) -> None:
         self.storage = storage
         self.home = home
         self.powered = False
         self.output = False
         self.charge = True
+        self.target_v = 0.0
         self.light = "dark"
         self.last_blink: tuple[str, int] = ("dark", 0)
         self.wire_due_ms: int | None = None
         self.world_due_ms = NEVER_DUE_MS
         self.told = home.measured
         self._start = start
+        self._board = board
         self._first_boot = first_boot
         self._chip: Chip | None = None
         self._rx = bytearray()
@@ -58,7 +68,7 @@ class EmulatedUnit:
         self._chip = self._start(bytes(self.storage.image))
         self.powered = True
         try:
-            self._chip.plan(self._first_boot, self._cut)
+            self._chip.plan(self._first_boot, self._board, self._cut)
             self._run(0, 0)
         except BaseException:
             self.power_off()
@@ -84,7 +94,7 @@ class EmulatedUnit:
         """
         self._cut = PowerCut(at_byte, after_writes, kill)
         if self._chip is not None:
-            self._chip.plan(self._first_boot, self._cut)
+            self._chip.plan(self._first_boot, self._board, self._cut)
 
     def feed(self, data: bytes) -> None:
         """Bytes on the console's wire. A unit without power does not hear them."""
@@ -154,6 +164,7 @@ class EmulatedUnit:
     def _act(self, answer: Answer) -> None:
         self.output = answer.output
         self.charge = answer.charge
+        self.target_v = answer.target_mv / 1000
         self.light = COLOURS[answer.light]
         if answer.blinks:
             self.last_blink = (COLOURS[answer.blinking], answer.blinks)

@@ -57,6 +57,20 @@ class Battery:
         target = self._over_v(current_a)
         self._polarisation_v += (target - self._polarisation_v) * -math.expm1(-seconds / POLARISATION_S)
 
+    def most_current(self, seconds: float, offered_a: float, target_v: float) -> float:
+        """How much of `offered_a` leaves the terminals at `target_v` or below it after so many seconds, in A."""
+        if self._voltage_after(seconds, offered_a) <= target_v:
+            return offered_a
+        low, high = 0.0, offered_a
+        for _ in range(16):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._voltage_after(seconds, middle) <= target_v else (low, middle)
+        return low
+
+    def _voltage_after(self, seconds: float, current_a: float) -> float:
+        moved = (self._over_v(current_a) - self._polarisation_v) * -math.expm1(-seconds / POLARISATION_S)
+        return self.rest_v + self._polarisation_v + moved + current_a * OHMIC_OHM_AH / self.capacity_ah
+
     def _over_v(self, current_a: float) -> float:
         rate = abs(current_a) / self.capacity_ah
         amperes = rate * REFERENCE_AH

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from firmware_sim.plant.board import Board
 from firmware_sim.plant.loads import FAN_HOME, LIGHTS_HOME, TELEVISION_HOME, Household
 from firmware_sim.plant.panel import Panel
 from paygo_core.errors import PaygoError, brief
 
 Chemistry = Literal["flooded", "agm", "gel", "lfp"]
-Board = Literal["legacy", "protected"]
 LEAD_ACID: tuple[Chemistry, ...] = ("flooded", "agm", "gel")
 
 

@@ -15,6 +15,8 @@ UNIT_DRAW_A = 0.008
 RTC_AT_START = 1_767_225_600
 """What the unit's clock chip says at midnight of the first day, in seconds; it counts world time."""
 LAMP_CUT_OUT_V = 6.0
+SHORTED_A = 60.0
+"""What flows into a short circuit until the hardware opens the output."""
 
 PLANT_RANGES = {
     "state_of_charge": (0.0, 1.0),
@@ -26,18 +28,28 @@ PLANT_RANGES = {
 """What the control socket's `plant` sets: 0 … 1, °C, share of a clear sky, W/m² (null: from the sun), W."""
 
 FAULTS = {
+    "battery_disconnected": (0.0, 1.0),
     "battery_sensor_offset_v": (-20.0, 20.0),
+    "board_heat": (0.0, 200.0),
     "charge_switch_stuck_on": (0.0, 1.0),
     "clock_offset_s": (-9e8, 9e8),
     "clock_stopped": (0.0, 1.0),
+    "panels_in_series": (0.0, 1.0),
+    "short_circuit": (0.0, 1.0),
+    "surge_v": (0.0, 500.0),
 }
-"""What `fault` plants: volts added to the measured battery voltage; a charge switch that no longer opens; seconds by
-which somebody turned the clock chip; a clock chip that stands still. 0 removes."""
+"""What `fault` plants: a battery that nobody connected; volts added to its measured voltage; degrees by which the board
+is warmer than the battery; a charge switch that no longer opens; seconds by which somebody turned the clock chip; a
+clock chip that stands still; two panels in series, which give twice the voltage; a short circuit at the output; volts
+of a surge on the panel's wires, in each step. 0 removes."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the unit's sensors see: V, A (a battery current that charges is positive), °C, and the clock chip's s."""
+    """What the unit's sensors see: V, A (a battery current that charges is positive), °C, and the clock chip's s.
+
+    The peaks are the highest since the last step.
+    """
 
     battery_v: float
     battery_a: float
@@ -46,6 +58,11 @@ class Measured:
     load_a: float
     temperature: float
     rtc_s: int = 0
+    board_temperature: float = 25.0
+    battery_peak_v: float = 0.0
+    panel_peak_v: float = 0.0
+    output_peak_v: float = 0.0
+    load_peak_a: float = 0.0
 
 
 class SolarHome:
@@ -102,10 +119,7 @@ class SolarHome:
             self.values[name] = number
 
     def set_fault(self, name: str, value: object) -> None:
-        """Plants a fault, or removes it with 0.
-
-        battery_sensor_offset_v (V), charge_switch_stuck_on (1), clock_offset_s (s by which the clock chip is turned on
-        or back), clock_stopped (1).
+        """Plants a fault of FAULTS, or removes it with 0.
 
         Raises PaygoError for an unknown name or a value out of range.
         """
@@ -115,23 +129,38 @@ class SolarHome:
         if name == "clock_stopped":
             self._stopped_at = self._clock_chip() if self.faults[name] else None
 
-    def step(self, seconds: float, *, output: bool, charge: bool) -> Measured:
-        """Lets `seconds` pass with the unit's two switches as given."""
+    def step(self, seconds: float, *, output: bool, charge: bool, target_v: float | None = None) -> Measured:
+        """Lets `seconds` pass with the unit's two switches as given.
+
+        target_v: what the unit keeps the battery at while it charges, in V; None: it does not.
+        """
         ambient = self._value("ambient")
         irradiance = self.irradiance
-        battery_v = self.battery.voltage
+        strings = 2.0 if self.faults["panels_in_series"] else 1.0
+        stuck = self.faults["charge_switch_stuck_on"] > 0
+        open_v = strings * self.panel.open_voltage(irradiance, ambient)
+        there = not self.faults["battery_disconnected"]
+        battery_v = self.battery.voltage if there else 0.0
         self.output_on = output
-        if charge or self.faults["charge_switch_stuck_on"] > 0:
-            panel_v = battery_v + CHARGE_PATH_DROP_V if irradiance > 0 else 0.0
-            panel_a = self.panel.current(panel_v, irradiance, ambient)
-        else:
-            panel_v = self.panel.open_voltage(irradiance, ambient)
-            panel_a = 0.0
         lit = output and self.lamp_wanted and battery_v > LAMP_CUT_OUT_V
         load_a = self._value("lamp_w") / battery_v if lit else 0.0
-        self.battery.step(seconds, panel_a - load_a - UNIT_DRAW_A)
+        panel_v, panel_a, peak_v = open_v, 0.0, battery_v
+        if (charge or stuck) and there:
+            panel_v = battery_v + CHARGE_PATH_DROP_V if irradiance > 0 else 0.0
+            panel_a = self.panel.current(panel_v / strings, irradiance, ambient)
+            if target_v is not None and not stuck:
+                own_a = load_a + UNIT_DRAW_A
+                panel_a = own_a + self.battery.most_current(seconds, panel_a - own_a, target_v)
+        elif charge or stuck:
+            peak_v = max(open_v - CHARGE_PATH_DROP_V, 0.0)
+            battery_v = peak_v if stuck else 0.0
+        self.battery.step(seconds, panel_a - load_a - UNIT_DRAW_A if there else 0.0)
         self.time_s += seconds
-        self.measured = self._measure(panel_v, panel_a, load_a)
+        self.measured = self._measure(
+            panel_v, panel_a, load_a,
+            battery_v=self.battery.voltage if there else battery_v,
+            peak_v=self.battery.voltage if there else peak_v,
+        )  # fmt: skip
         return self.measured
 
     def _value(self, name: str) -> float:
@@ -142,15 +171,25 @@ class SolarHome:
     def _clock_chip(self) -> int:
         return int(RTC_AT_START + self.time_s + self.faults["clock_offset_s"])
 
-    def _measure(self, panel_v: float, panel_a: float, load_a: float) -> Measured:
+    def _measure(
+        self, panel_v: float, panel_a: float, load_a: float, *, battery_v: float | None = None, peak_v: float = 0.0
+    ) -> Measured:
+        offset_v = self.faults["battery_sensor_offset_v"]
+        read_v = (self.battery.voltage if battery_v is None else battery_v) + offset_v
+        warmth = self._value("ambient")
         return Measured(
-            battery_v=self.battery.voltage + self.faults["battery_sensor_offset_v"],
+            battery_v=read_v,
             battery_a=self.battery.current_a,
             panel_v=panel_v,
             panel_a=panel_a,
             load_a=load_a,
-            temperature=self._value("ambient"),
+            temperature=warmth,
             rtc_s=self._clock_chip() if self._stopped_at is None else self._stopped_at,
+            board_temperature=warmth + self.faults["board_heat"],
+            battery_peak_v=max(peak_v + offset_v, read_v),
+            panel_peak_v=panel_v + self.faults["surge_v"],
+            output_peak_v=max(peak_v, 0.0) if self.output_on else 0.0,
+            load_peak_a=SHORTED_A if self.faults["short_circuit"] and self.output_on else load_a,
         )
 
 

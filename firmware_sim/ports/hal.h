@@ -3,7 +3,7 @@
  *
  * main.c calls them from its loop, one at a time, in this order:
  *
- *     hal_init, hal_first_boot, hal_read (many times), then for ever:
+ *     hal_init, hal_first_boot, hal_board, hal_read (many times), then for ever:
  *     hal_wait, and until the firmware is not busy: hal_act, hal_say, hal_write, hal_read.
  *
  * The console's receive interrupt hands each byte to port_receive. Nothing else is called from an interrupt.
@@ -22,6 +22,9 @@ void hal_init(void);
 /* What the first start of this unit's life is called, 1 ... 2^31: random, from a serial number or an ADC's noise. */
 uint32_t hal_first_boot(void);
 
+/* What this is: which voltages and currents it stands, and which batteries it charges (law.h). */
+paygo_board hal_board(void);
+
 /* Reads storage. PAYGO_STORAGE_BYTES are there; bytes that were never written are 0xff. `context` is NULL. */
 void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
 
@@ -35,12 +38,16 @@ void hal_write(const paygo_write *write);
 /*
  * Sleeps until a console byte came (port_received() > 0), a key was pressed, or the sooner of the two times has passed
  * (on a board they are of the same clock), and at most a second, so that the battery stays protected. Then it fills
- * world_ms and wire_ms (both the time since the last call), what was measured, what a clock chip says, and the key. It
- * leaves the other inputs alone.
+ * world_ms and wire_ms (both the time since the last call), what was measured with the highest since the last call, what
+ * a clock chip says, and the key. It leaves the other inputs alone.
  */
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs);
 
-/* Sets the output, the charge switch and the light as they are to be now. Called after every step. */
+/*
+ * Sets the output, the charge switch and the light as they are to be now. Called after every step. While outputs->charge
+ * the port keeps the battery at outputs->target_mv at most, faster than steps come; the output it opens by itself where
+ * a short circuit would not wait.
+ */
 void hal_act(const paygo_outputs *outputs);
 
 /* Sends console bytes. It may wait until there is room for them. */

@@ -61,9 +61,11 @@ int main(void)
 {
     uint32_t wire_due_ms = 0;
     uint32_t world_due_ms = 0;
+    uint32_t first_boot;
     hal_init();
     inputs.storage.read = hal_read;
-    paygo_firmware_boot(&firmware, &inputs.storage, hal_first_boot());
+    first_boot = hal_first_boot();
+    paygo_firmware_boot(&firmware, hal_board(), &inputs.storage, first_boot);
     for (;;) {
         hal_wait(wire_due_ms, world_due_ms, &inputs);
         run();

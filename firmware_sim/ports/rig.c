@@ -15,6 +15,9 @@ static bool running; /* a frame is not answered yet */
 
 static uint8_t flags;
 static uint8_t light;
+static uint16_t target_mv;
+static uint16_t limit_ma;
+static uint8_t board;
 static uint16_t writes;
 static uint16_t said;
 
@@ -91,9 +94,10 @@ static void answer(uint8_t last, paygo_colour blinking, uint8_t blinks, uint32_t
     put(bytes + 6, (uint32_t)said << 16 | writes);
     put(bytes + 10, wire_due_ms);
     put(bytes + 14, world_due_ms);
+    put(bytes + 18, (uint32_t)limit_ma << 16 | target_mv);
     crc = paygo_crc16((const char *)bytes, RIG_ANSWER_BYTES - CRC_BYTES);
-    bytes[18] = (uint8_t)(crc & 0xffU);
-    bytes[19] = (uint8_t)(crc >> 8);
+    bytes[22] = (uint8_t)(crc & 0xffU);
+    bytes[23] = (uint8_t)(crc >> 8);
     rig_send(bytes);
 }
 
@@ -104,6 +108,7 @@ static uint32_t plan(void)
     cut_planned = frame[1] != 0;
     cut_after = get(6, 4);
     cut_at = get(10, 4);
+    board = frame[14];
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     answer(LAST, PAYGO_DARK, 0, 0, 0);
     return first_boot;
@@ -116,6 +121,11 @@ uint32_t hal_first_boot(void)
         frame_length = 0;
     }
     return plan();
+}
+
+paygo_board hal_board(void)
+{
+    return (paygo_board)board;
 }
 
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
@@ -136,6 +146,11 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     inputs->measured.load_ma = get_signed(21, 3);
     inputs->measured.temperature_dc = get_signed(24, 2);
     inputs->measured.rtc_s = get(26, 4);
+    inputs->measured.board_dc = get_signed(30, 2);
+    inputs->measured.battery_peak_mv = get_signed(32, 3);
+    inputs->measured.panel_peak_mv = get_signed(35, 3);
+    inputs->measured.output_peak_mv = get_signed(38, 3);
+    inputs->measured.load_peak_ma = get_signed(41, 3);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;
@@ -144,6 +159,8 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 void hal_act(const paygo_outputs *outputs)
 {
     const uint8_t now = (uint8_t)((outputs->output ? 1U : 0U) | (outputs->charge ? 2U : 0U));
+    target_mv = outputs->target_mv;
+    limit_ma = outputs->limit_ma;
     if (now != flags || (uint8_t)outputs->light != light || outputs->blinks > 0) {
         flags = now;
         light = (uint8_t)outputs->light;

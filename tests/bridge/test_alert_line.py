@@ -34,7 +34,7 @@ UNITS = 5
 PARTS = 4
 CONFIG = DeviceConfig.from_hex("a29ab82edc5fbbc41ec9530f6dac86b1", 123456789)
 LOSE, DAMAGE = 0.10, 0.001
-OVER, UNDER = 6.0, -6.0
+OVER, UNDER = 4.5, -6.0
 
 
 class Killed(BaseException):

@@ -48,7 +48,7 @@ def assert_opens_without_a_network(page: str) -> None:
     [
         ("replay", 1, "the same token again is refused"),
         ("output", 1, "add 7 days"),
-        ("alert", 1, "raises an over-voltage alert, which becomes an action"),
+        ("alert", 1, "the over-voltage alert becomes an action"),
         ("count", 1, "a power cut costs neither credit nor counts"),
         ("mute", 4, "provision over the line"),
     ],

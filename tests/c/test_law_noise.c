@@ -43,7 +43,7 @@ static unit quiet(paygo_chemistry chemistry)
     unit it;
     memset(&it, 0, sizeof it);
     it.battery = paygo_battery_presets[chemistry];
-    it.board = paygo_board_protected;
+    it.board = paygo_board_presets[PAYGO_BOARD_PROTECTED];
     it.readings.battery_mv = 12800;
     it.readings.panel_mv = 13200;
     it.readings.load_ma = 0;

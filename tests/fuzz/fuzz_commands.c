@@ -110,6 +110,10 @@ static void check_alerts(const paygo_firmware *firmware)
             require(paygo_firmware_alert(firmware, alert) == (firmware->storage == PAYGO_STORAGE_CORRUPT));
         }
     }
+    for (i = 0; i < PAYGO_CHEMISTRIES; i++) {
+        require(strlen(paygo_chemistry_name(i)) > 0);
+        require(i == PAYGO_LFP || paygo_charger_fits(&firmware->charger, i));
+    }
     for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
         require(strlen(paygo_switch_name((paygo_switch)i)) > 0);
     }
@@ -144,10 +148,17 @@ static void check_entry(board *unit, const char *digits, size_t length, paygo_in
         finish(unit, inputs);
     }
     if (unit->firmware.storage == PAYGO_STORAGE_READY) {
+        const uint8_t chemistry = (uint8_t)(length % PAYGO_CHEMISTRIES);
+        paygo_firmware_battery(&unit->firmware, &inputs->storage, chemistry, 40);
+        require(unit->firmware.saving == (unit->firmware.wrong_field == NULL));
+        if (unit->firmware.saving) {
+            finish(unit, inputs);
+            require(unit->firmware.live.chemistry == chemistry && unit->firmware.charger.chemistry == chemistry);
+        }
         unit->firmware.next = unit->firmware.live;
         paygo_firmware_save(&unit->firmware, PAYGO_AFTER_NOTHING);
         finish(unit, inputs);
-        paygo_firmware_boot(&woken, &inputs->storage, 1);
+        paygo_firmware_boot(&woken, (paygo_board)unit->firmware.charger.board, &inputs->storage, 1);
         require(woken.storage == PAYGO_STORAGE_READY);
         require(same_window(&woken.live.unit.window, &unit->firmware.live.unit.window));
         require(woken.live.event_seq == unit->firmware.live.event_seq);
@@ -169,7 +180,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     inputs.storage.read = read_image;
     inputs.storage.context = unit.image;
-    paygo_firmware_boot(&unit.firmware, &inputs.storage, 1U + kind);
+    paygo_firmware_boot(&unit.firmware, (kind & 0x40U) != 0 ? PAYGO_BOARD_PROTECTED : PAYGO_BOARD_LEGACY, &inputs.storage, 1U + kind);
     unit.firmware.console.checked = (kind & 0x20U) != 0;
     inputs.measured.battery_mv = 12600;
     if (kind % 2U == 0) {

@@ -11,7 +11,7 @@ static uint8_t image[PAYGO_STORAGE_BYTES];
 
 static void boot(paygo_firmware *firmware, paygo_inputs *inputs)
 {
-    paygo_firmware_boot(firmware, &inputs->storage, 1);
+    paygo_firmware_boot(firmware, PAYGO_BOARD_PROTECTED, &inputs->storage, 1);
     inputs->write_done = false;
 }
 

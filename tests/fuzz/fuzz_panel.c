@@ -1,11 +1,10 @@
-/* libFuzzer: keypad, light, guard and gauge, each beside a model in wide numbers, and the witness of the clock. */
+/* libFuzzer: keypad, light and gauge, each beside a model in wide numbers, and the witness of the clock. */
 #include "gauge.h"
-#include "guard.h"
 #include "input.h"
 #include "panel.h"
 #include "witness.h"
 
-#define FULL_MA_S (INT64_C(3600) * PAYGO_BATTERY_MAH)
+#define FULL_MA_S(charger) (INT64_C(3600000) * (charger)->capacity_ah)
 
 typedef struct {
     char digits[PAYGO_MAX_DIGITS];
@@ -60,38 +59,25 @@ static void check_light(paygo_light *light, uint64_t *since_ms, paygo_colour *co
     require(paygo_light_now(light) == (lit ? *colour : PAYGO_DARK));
 }
 
-static void check_guard(paygo_guard *guard, const paygo_limit *limit, uint64_t *held_ms, int32_t reading,
-                        uint32_t elapsed_ms)
-{
-    const bool was = guard->active;
-    const bool over = limit->trip > limit->clear;
-    const bool asks = was ? (over ? reading <= limit->clear : reading >= limit->clear)
-                          : (over ? reading >= limit->trip : reading <= limit->trip);
-    const uint32_t delay = was ? limit->clear_ms : limit->trip_ms;
-    require(paygo_guard_due_ms(guard, limit, reading) == (asks ? (uint32_t)(*held_ms < delay ? delay - *held_ms : 0) : UINT32_MAX));
-    *held_ms = asks ? *held_ms + elapsed_ms : 0;
-    paygo_guard_update(guard, limit, reading, elapsed_ms);
-    if (asks && *held_ms >= (was ? limit->clear_ms : limit->trip_ms)) {
-        require(guard->active == !was);
-        *held_ms = 0;
-    } else {
-        require(guard->active == was);
-    }
-}
-
-static void check_gauge(paygo_gauge *gauge, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
+static void check_gauge(paygo_gauge *gauge, paygo_charger *charger, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
 {
     const bool started = gauge->started;
     const int64_t before = gauge->charge * INT64_C(1000) + gauge->rest;
+    const int64_t full = FULL_MA_S(charger);
     const int64_t ma = battery_ma > 1000000 ? 1000000 : battery_ma < -1000000 ? -1000000 : battery_ma;
-    const int64_t moved = ma * elapsed_ms;
-    paygo_gauge_update(gauge, battery_mv, battery_ma, elapsed_ms);
-    require(gauge->charge >= 0 && gauge->charge <= FULL_MA_S);
-    require(paygo_gauge_permille(gauge) >= 0 && paygo_gauge_permille(gauge) <= 1000);
+    paygo_measured measured;
+    memset(&measured, 0, sizeof measured);
+    measured.battery_mv = battery_mv;
+    measured.battery_ma = battery_ma;
+    paygo_charger_measure(charger, &measured);
+    paygo_gauge_update(gauge, charger, elapsed_ms);
+    require(gauge->charge >= 0 && gauge->charge <= full);
+    require(paygo_gauge_permille(gauge, charger->capacity_ah) >= 0 &&
+            paygo_gauge_permille(gauge, charger->capacity_ah) <= 1000);
     if (started) {
-        const int64_t after = before + moved;
+        const int64_t after = before + ma * elapsed_ms;
         const int64_t now = gauge->charge * INT64_C(1000) + gauge->rest;
-        const int64_t within = after < 0 ? 0 : after > FULL_MA_S * 1000 ? FULL_MA_S * 1000 : after;
+        const int64_t within = after < 0 ? 0 : after > full * 1000 ? full * 1000 : after;
         require(now - within < 1000 && within - now < 1000); /* at the ends a rest may be kept */
     }
 }
@@ -118,18 +104,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     paygo_colour colour = PAYGO_DARK;
     uint8_t blinks = 0;
     uint64_t since_ms = 0;
-    paygo_limit limit;
-    paygo_guard guard = {false, 0};
-    uint64_t held_ms = 0;
+    paygo_charger charger;
     paygo_gauge gauge = {false, 0, 0};
     paygo_witness witness;
     memset(&witness, 0, sizeof witness);
     memset(&keypad, 0, sizeof keypad);
     memset(&model, 0, sizeof model);
-    limit.trip = (int32_t)take(&data, &size, 2);
-    limit.clear = (int32_t)take(&data, &size, 2);
-    limit.trip_ms = (uint32_t)take(&data, &size, 2);
-    limit.clear_ms = (uint32_t)take(&data, &size, 2);
+    memset(&charger, 0, sizeof charger);
+    paygo_charger_begin(&charger, (uint8_t)(take(&data, &size, 1) % PAYGO_CHEMISTRIES),
+                        (uint16_t)(1U + take(&data, &size, 2) % PAYGO_BATTERY_AH_MAX), 0);
     while (size > 0) {
         const uint8_t op = (uint8_t)take(&data, &size, 1);
         const int32_t mv = (int32_t)take(&data, &size, 2);
@@ -139,9 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const char key = op % 16U < 12 ? keys[op % 16U] : 0;
         check_keypad(&keypad, &model, key, entry_length, wire_ms);
         check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, wire_ms);
-        check_guard(&guard, &limit, &held_ms, mv, elapsed_ms);
         check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), wire_ms / 1000U);
-        check_gauge(&gauge, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, wire_ms);
+        check_gauge(&gauge, &charger, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, wire_ms);
     }
     return 0;
 }

@@ -38,6 +38,8 @@ static void check_ready(const paygo_factory *factory, const paygo_saved *saved, 
     for (i = 0; i < PAYGO_TESTS; i++) {
         require(saved->tests[i] <= PAYGO_TEST_HOUR_S);
     }
+    require(saved->chemistry < PAYGO_CHEMISTRIES);
+    require(saved->capacity_ah >= 1 && saved->capacity_ah <= PAYGO_BATTERY_AH_MAX);
     require(journal->slot < PAYGO_STATES && journal->clock < PAYGO_CLOCKS);
 }
 
@@ -64,7 +66,8 @@ static bool same_saved(const paygo_saved *one, const paygo_saved *other)
     paygo_unit_store(&other->unit, 0, b);
     return memcmp(a, b, sizeof a) == 0 && one->boot == other->boot && one->event_seq == other->event_seq &&
            one->acked_seq == other->acked_seq && one->load_switch == other->load_switch &&
-           one->reported == other->reported && memcmp(one->tests, other->tests, sizeof one->tests) == 0;
+           one->reported == other->reported && one->chemistry == other->chemistry &&
+           one->capacity_ah == other->capacity_ah && memcmp(one->tests, other->tests, sizeof one->tests) == 0;
 }
 
 /* A new state, of which the supply leaves `cut` bytes: afterwards there is the state before it, or the one after it. */
@@ -149,6 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             seal(image + PAYGO_SLOTS_AT + slot * PAYGO_SLOT_BYTES, PAYGO_SLOT_BYTES);
         }
     }
+    paygo_saved_init(&again, cut);
+    require(again.unit.window.count == cut && again.capacity_ah == PAYGO_BATTERY_AH && again.boot == 0);
     if (paygo_storage_read(&reader, &factory, &saved, &journal) != PAYGO_STORAGE_READY) {
         return 0;
     }

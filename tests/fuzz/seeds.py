@@ -196,20 +196,21 @@ def storage() -> dict[str, bytes]:
 
 
 def panel() -> dict[str, bytes]:
-    """An entry's length, the limits of a guard, and steps of a key or a blink, a voltage, a current and a time."""
+    """An entry's length, a battery's chemistry and Ah, and steps of a key or a blink, mV, mA and a time."""
 
     def steps(*each: tuple[int, int, int, int]) -> bytes:
         return b"".join(pack(">BHHH", op, mv, ma + 32768, ms) for op, mv, ma, ms in each)
 
-    over, under = pack(">HHHH", 16000, 15000, 1000, 30000), pack(">HHHH", 11100, 12600, 5000, 60000)
+    lead, lithium = pack(">BH", 0, 17), pack(">BH", 3, 499)
     typed = [(op, 12500, 100, 300) for op in (10, *(int(digit) for digit in WEEK), 11)]
+    blinks = [(202, 12500, 0, 250)] + [(12, 12500, 0, 250)] * 5 + [(210, 12500, 0, 700)]
     rising, falling = (12500, 16000, 16100, 15000, 14900, 14800, 14700), (12500, 11000, 11100, 12600, 12700, 12600)
     return {
-        "over": b"\x00" + over + steps(*[(12, mv, 2000, 10000) for mv in rising]),
-        "under": b"\x00" + under + steps(*[(12, mv, -2000, 30000) for mv in falling]),
-        "keypad": b"\x00" + over + steps(*typed, *typed[:4], (12, 12500, 0, 20000), *typed[:2]),
-        "light": b"\x01" + under + steps(*[(202, 12500, 0, 250)] + [(12, 12500, 0, 250)] * 5 + [(210, 12500, 0, 700)]),
-        "long": b"\x02" + over + b"\xff" * 7 + steps((255, 16000, 0, 0), (239, 1000, 0, 0)),
+        "charging": b"\x00" + lead + steps(*[(12, mv, 2000, 10000) for mv in rising]),
+        "discharging": b"\x00" + lithium + steps(*[(12, mv, -2000, 30000) for mv in falling]),
+        "keypad": b"\x00" + lead + steps(*typed, *typed[:4], (12, 12500, 0, 20000), *typed[:2]),
+        "light": b"\x01" + lithium + steps(*blinks),
+        "long": b"\x02" + lead + b"\xff" * 7 + steps((255, 16000, 0, 0), (239, 1000, 0, 0)),
     }
 
 

@@ -28,8 +28,8 @@ DEFECTS = {
     ),
     "a load's sag counts as low": ("battery_mv + sag_mv, &battery->undervoltage", "battery_mv, &battery->undervoltage"),
     "temperature does not compensate": (
-        "((INT32_C(250) * battery->compensation) >> 10) -",
-        "((compensated_dc * (int32_t)battery->compensation) >> 10) -",
+        "(int)((INT32_C(250) * battery->compensation) >> 10) -",
+        "(paygo_law_int)((compensated_dc * (int32_t)battery->compensation) >> 10) -",
     ),
     "absorption never ends": (
         "to_float = (in_absorption & absorbed & ~equalise_due) | equalised;",

@@ -83,6 +83,6 @@ def test_a_reading_that_moves_wakes_it_within_the_plants_step():
     """H26: the sensor's fault is seen although nothing was due."""
     unit = counted()
     unit.pass_time(60_000)
-    unit.home.set_fault("battery_sensor_offset_v", -4)
+    unit.home.set_fault("battery_sensor_offset_v", 6)
     unit.pass_time(2 * STEP_MS + 1)
-    assert b"BATTERY_UNDERVOLTAGE" in ask(unit, b"#ALERTS;\n")
+    assert b"BATTERY_OVERVOLTAGE" in ask(unit, b"#ALERTS;\n")

@@ -63,7 +63,7 @@
     INT(least_charge) INT(most_charge) INT(on_s) INT(light_s) INT(low_s) INT(active_s)
 
 typedef struct {
-    PAYGO_LAW_FIELDS(FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT)
+    PAYGO_LAW_FIELDS(FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT)
 } fleet_law;
 
 typedef struct {

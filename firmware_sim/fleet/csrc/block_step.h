@@ -30,6 +30,7 @@ typedef float fleet_float;
 #define PAYGO_LAW_CHOOSE(so, a, b) ((so) ? (a) : (b))
 #endif
 #define PAYGO_LAW_INT fleet_int
+#define PAYGO_LAW_LONG fleet_int
 #define PAYGO_LAW_SMALL fleet_int
 #define PAYGO_LAW_TIME fleet_int
 #define PAYGO_LAW_FLAG fleet_int
@@ -415,11 +416,11 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
         const fleet_int bms_open = (INT(bms_open) & FLEET_IF(still_v + FLOAT(imbalance_v) > model->bms_close_v)) |
                                    (there & FLEET_IF(terminal_v + FLOAT(imbalance_v) > model->bms_open_v));
         fleet_int so;
-        PAYGO_LAW_FIELDS(LOAD, LOAD, LOAD)
+        PAYGO_LAW_FIELDS(LOAD, LOAD, LOAD, LOAD)
         changed = lane.alerts;
         law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s);
         changed = (changed ^ lane.alerts) | ((broken ^ INT(broken)) << FLEET_BROKEN_SHIFT);
-        PAYGO_LAW_FIELDS(KEEP, KEEP, KEEP)
+        PAYGO_LAW_FIELDS(KEEP, KEEP, KEEP, KEEP)
         *any |= changed;
         so = ~FLEET_IF(changed == 0);
         INT(changed) = changed;

@@ -12,7 +12,7 @@ static void restart(fleet_block *block, int32_t i, const fleet_kit *kit)
     paygo_law law;
     memset(&law, 0, sizeof law);
     paygo_law_begin(&law, &kit->battery, &kit->board, (uint16_t)block->law.alerts[i]);
-    PAYGO_LAW_FIELDS(FLEET_KEEP, FLEET_KEEP, FLEET_KEEP)
+    PAYGO_LAW_FIELDS(FLEET_KEEP, FLEET_KEEP, FLEET_KEEP, FLEET_KEEP)
 }
 
 static fleet_run *const paths[] = {
@@ -45,7 +45,7 @@ int32_t fleet_path_exists(int32_t path)
 void fleet_preset(fleet_kit *kit, int32_t chemistry, int32_t protected_board)
 {
     kit->battery = paygo_battery_presets[chemistry];
-    kit->board = protected_board ? paygo_board_protected : paygo_board_legacy;
+    kit->board = paygo_board_presets[protected_board ? PAYGO_BOARD_PROTECTED : PAYGO_BOARD_LEGACY];
 }
 
 void fleet_begin(fleet_block *block, const fleet_kit *kit, float charge, float ambient)

@@ -2,7 +2,8 @@
  * An ATmega328P at 16 MHz: console on UART0, storage in the internal EEPROM, sleep in between. It compiles as it is for
  * an ATmega1284P too, which has more memory and the same registers.
  *
- * As a plain board: timer 0 is the clock, the ADC measures, a 4 x 3 keypad is scanned. With PAYGO_RIG these hang on a
+ * As a plain board: timer 0 is the clock, the ADC measures, a 4 x 3 keypad is scanned, and the charge switch is opened
+ * for every millisecond in which the battery is above its target. With PAYGO_RIG these hang on a
  * test rig at the SPI, whose slave the chip is (rig.h); the light pins then say that an answer is ready, and that a
  * write is under way.
  */
@@ -214,12 +215,16 @@ void hal_write(const paygo_write *write)
 #define MV_PER_STEP 25 /* 5 V and a divider of 1 : 5.1 give 0 ... 25.6 V */
 #define MA_PER_STEP 20 /* an amplifier of 0.1 V/A around 2.5 V */
 #define MIDDLE 512
+#define ADC_BUSY ((ADCSRA & 1U << ADSC) != 0)
 #define COLUMNS 3U
 #define ROWS 4U
 #define DEBOUNCE_MS 20U
 #define LONGEST_SLEEP_MS 1000U
 
 static volatile uint16_t elapsed_ms;
+static volatile bool charge;
+static volatile uint16_t target_steps; /* of the ADC */
+static volatile uint16_t battery_steps, battery_peak_steps;
 static volatile char key;
 static char held;
 static uint8_t held_ms;
@@ -250,10 +255,22 @@ static char key_down(void)
     return found;
 }
 
-/* A millisecond. A key counts once, when it has been down for DEBOUNCE_MS. */
+static void begin_conversion(uint8_t channel)
+{
+    ADMUX = (uint8_t)(1U << REFS0 | channel);
+    ADCSRA |= 1U << ADSC;
+}
+
+/* A millisecond. A key counts once, when it has been down for DEBOUNCE_MS. The ADC has converted the battery's voltage. */
 ISR(TIMER0_COMPA_vect)
 {
     const char down = key_down();
+    battery_steps = ADC;
+    if (battery_peak_steps < battery_steps) {
+        battery_peak_steps = battery_steps;
+    }
+    port_d(CHARGE_PIN, charge && battery_steps < target_steps);
+    begin_conversion(BATTERY_VOLTS);
     if (elapsed_ms < UINT16_MAX) {
         elapsed_ms++;
     }
@@ -283,13 +300,22 @@ void hal_init(void)
     sei();
 }
 
+/* A tenth of a millisecond, for which timer 0 has to wait. */
 static uint16_t convert(uint8_t channel)
 {
-    ADMUX = (uint8_t)(1U << REFS0 | channel);
-    ADCSRA |= 1U << ADSC;
-    while ((ADCSRA & 1U << ADSC) != 0) {
+    uint16_t steps;
+    TIMSK0 = 0;
+    while (ADC_BUSY) {
     }
-    return ADC;
+    begin_conversion(channel);
+    while (ADC_BUSY) {
+    }
+    steps = ADC;
+    begin_conversion(BATTERY_VOLTS);
+    while (ADC_BUSY) {
+    }
+    TIMSK0 = 1U << OCIE0A;
+    return steps;
 }
 
 /* The noise of many conversions. */
@@ -313,22 +339,33 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     }
     inputs->world_ms = inputs->wire_ms = elapsed_ms;
     inputs->key = key;
+    inputs->measured.battery_mv = (int32_t)battery_steps * MV_PER_STEP;
+    inputs->measured.battery_peak_mv = (int32_t)battery_peak_steps * MV_PER_STEP;
+    battery_peak_steps = 0;
     elapsed_ms = 0;
     key = '\0';
     hal_unlock();
-    inputs->measured.battery_mv = (int32_t)convert(BATTERY_VOLTS) * MV_PER_STEP;
     inputs->measured.panel_mv = (int32_t)convert(PANEL_VOLTS) * MV_PER_STEP;
     inputs->measured.battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
     inputs->measured.panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
     inputs->measured.load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
     inputs->measured.rtc_s = 0; /* no clock chip */
-    inputs->measured.temperature_dc = 250; /* no sensor; no protection depends on it */
+    inputs->measured.temperature_dc = inputs->measured.board_dc = 250; /* no sensors; the law takes it as room temperature */
+}
+
+paygo_board hal_board(void)
+{
+    return PAYGO_BOARD_LEGACY;
 }
 
 void hal_act(const paygo_outputs *outputs)
 {
+    hal_lock();
+    charge = outputs->charge;
+    target_steps = outputs->target_mv / MV_PER_STEP;
+    port_d(CHARGE_PIN, charge && battery_steps < target_steps);
     port_d(OUTPUT_PIN, outputs->output);
-    port_d(CHARGE_PIN, outputs->charge);
+    hal_unlock();
     port_d(GREEN_PIN, outputs->light == PAYGO_GREEN);
     port_d(RED_PIN, outputs->light == PAYGO_RED);
 }

@@ -57,6 +57,11 @@ uint32_t hal_first_boot(void)
     return 1U + (((uint32_t)time(NULL) * UINT32_C(2654435761)) ^ (uint32_t)getpid()) / 2U;
 }
 
+paygo_board hal_board(void)
+{
+    return PAYGO_BOARD_LEGACY;
+}
+
 void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
 {
     (void)context;
@@ -104,7 +109,7 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     inputs->world_ms = inputs->wire_ms = now - waited_at_ms;
     waited_at_ms = now;
     inputs->measured.battery_mv = 12700;
-    inputs->measured.temperature_dc = 250;
+    inputs->measured.temperature_dc = inputs->measured.board_dc = 250;
     inputs->key = '\0';
 }
 

@@ -1,0 +1,59 @@
+/* The control law in a unit: what was measured goes to it second by second, and peaks in between are kept for it. */
+#ifndef PAYGO_CHARGER_H
+#define PAYGO_CHARGER_H
+
+#include "law.h"
+
+/* The battery that a unit has when nobody has told another, in Ah. */
+#define PAYGO_BATTERY_AH 18U
+
+/* A battery of more Ah than this is none for this unit. */
+#define PAYGO_BATTERY_AH_MAX 500U
+
+/* What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is the highest since the last call; a port that has none leaves it 0. */
+typedef struct {
+    int32_t battery_mv;
+    int32_t battery_ma;      /* positive charges */
+    int32_t panel_mv;
+    int32_t panel_ma;
+    int32_t load_ma;
+    int32_t temperature_dc;  /* 0.1 degree Celsius, at the battery */
+    int32_t board_dc;        /* at the board's hottest part */
+    int32_t battery_peak_mv;
+    int32_t panel_peak_mv;
+    int32_t output_peak_mv;  /* 0 while the output is off */
+    int32_t load_peak_ma;
+    uint32_t rtc_s;          /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
+} paygo_measured;
+
+typedef struct {
+    paygo_law law;
+    paygo_measured measured; /* last; its peaks are the highest since the law's last step */
+    uint16_t capacity_ah;
+    uint8_t chemistry;       /* a paygo_chemistry */
+    uint8_t board;           /* a paygo_board */
+    bool judged;             /* the law has seen `measured` */
+} paygo_charger;
+
+/*
+ * After a start, or with another battery: the law begins anew, with the alerts that are active (bit i: alert i). The
+ * board stays what it is.
+ */
+void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts);
+
+/* Whether the board can charge a battery of this chemistry. */
+bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry);
+
+/* Takes what is measured now. */
+void paygo_charger_measure(paygo_charger *charger, const paygo_measured *now);
+
+/* So many seconds pass, 0 ... 60. `wanted`: the customer's output may be on, as far as credit and switch go. */
+void paygo_charger_pass(paygo_charger *charger, uint8_t seconds, bool wanted);
+
+/* Seconds of world time after which a protection may trip or clear if the readings stay. */
+uint16_t paygo_charger_due_s(const paygo_charger *charger);
+
+/* What is told with an alert of the law, in its unit. */
+int32_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert);
+
+#endif
