@@ -176,9 +176,10 @@ def test_energy_balances_at_every_step(
         assert math.isfinite(volts)
 
 
-def test_steps_of_a_minute_and_of_a_second_come_to_the_same() -> None:
+@pytest.mark.parametrize("model", KITS_SOLD)
+def test_steps_of_a_minute_and_of_a_second_come_to_the_same(model: str) -> None:
     """64 units over a week: charge within half a percent, energy within one; docs/plant.md states it."""
-    fine, coarse = lit(LEGACY, 64, step_s=1), lit(LEGACY, 64, step_s=60)
+    fine, coarse = lit(KITS_SOLD[model], 64, step_s=1), lit(KITS_SOLD[model], 64, step_s=60)
     for fleet in (fine, coarse):
         run_days(fleet, 7, light=800)
     charges = [fleet.get("charge") / FULL for fleet in (fine, coarse)]
