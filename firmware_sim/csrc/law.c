@@ -62,7 +62,7 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
 void paygo_law_step(paygo_law *law, const paygo_law_readings *readings, const paygo_battery_limits *battery,
                     const paygo_board_limits *board, int dt_s)
 {
-    law_advance(law, readings, battery, board, dt_s);
+    law_advance(law, readings, battery, board, dt_s, 0);
 }
 
 bool paygo_law_blocks(const paygo_law *law)

@@ -108,9 +108,64 @@ PAYGO_LAW_INLINE paygo_law_int law_try_s(const paygo_law *law)
     return law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
 }
 
+/* The protections but that against a low voltage. battery_dc: measured or, if that is lost, assumed. */
+PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *readings, const paygo_battery_limits *battery,
+                                  const paygo_board_limits *board, paygo_law_int battery_dc,
+                                  paygo_law_flag warmth_known, paygo_law_flag dawn, int dt_s)
+{
+    const paygo_law_int battery_mv = readings->battery_mv;
+    const paygo_law_int warmest_dc =
+        law_most(battery_dc - (int)battery->hot_dc, readings->board_dc - (int)board->hot_dc);
+    const paygo_law_int lost_mv =
+        law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV), law_all(board->lost_mv), readings->battery_peak_mv);
+    const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
+    const paygo_law_flag blind =
+        PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) | ~warmth_known;
+    const paygo_limit lost = {board->lost_mv, battery->overvoltage.clear, 0, PAYGO_LAW_LOST_S};
+    const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
+    const paygo_law_int try_s = law_try_s(law);
+    const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
+    paygo_law_flag tripped, told;
+    law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
+    law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
+    law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
+    law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
+    law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
+    law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
+    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &law_fault, 0, dt_s);
+    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &law_fault, 0, dt_s);
+    law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
+    law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
+                                                               (int)battery->charge_min_dc);
+
+    /* An output that is tried again and fails again is one alert, not many. */
+    tripped = (paygo_law_flag)law->shorted & ~was_shorted;
+    law->shorted = (paygo_law_small)((paygo_law_flag)law->shorted & ~(dawn & given_up));
+    told = (paygo_law_flag)law->current_told;
+    law->current_good_s = law_hold(
+        law->current_good_s,
+        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int)board->current.trip), dt_s);
+    told &= PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
+    law->current_told = (paygo_law_small)((paygo_law_flag)law->current | told);
+    told = (paygo_law_flag)law->shorted_told;
+    law->shorted_good_s = law_hold(
+        law->shorted_good_s,
+        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int)board->shorted.trip), dt_s);
+    told &= PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
+    told |= (paygo_law_flag)law->shorted;
+    law->shorted_told = (paygo_law_small)told;
+    law->shorted_trips = (paygo_law_small)law_only(
+        told & ~dawn,
+        law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
+}
+
+/*
+ * A step. calm, which is known when this is compiled: none of law_protect's protections is active, counts, or would begin
+ * to at these readings, so that it would change nothing.
+ */
 PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *readings,
                                         const paygo_battery_limits *battery, const paygo_board_limits *board,
-                                        int dt_s)
+                                        int dt_s, const int calm)
 {
     /* What was measured. */
     const paygo_law_int battery_mv = readings->battery_mv;
@@ -125,54 +180,15 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int sag_mv =
         law_only(~(paygo_law_flag)law->undervoltage,
                  (paygo_law_int)((readings->load_ma * (int32_t)battery->sag) >> 10));
-    const paygo_law_int warmest_dc =
-        law_most(battery_dc - (int)battery->hot_dc, readings->board_dc - (int)board->hot_dc);
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
-    const paygo_law_int lost_mv =
-        law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV), law_all(board->lost_mv),
-                         readings->battery_peak_mv);
-    const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
-    const paygo_law_flag blind =
-        PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) | ~warmth_known;
 
     /* The protections. */
-    const paygo_limit lost = {board->lost_mv, battery->overvoltage.clear, 0, PAYGO_LAW_LOST_S};
-    const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
-    const paygo_law_int try_s = law_try_s(law);
-    const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
-    paygo_law_flag tripped, told;
-    law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
     law_watch(&law->undervoltage, &law->undervoltage_s, battery_mv + sag_mv, &battery->undervoltage, -1, dt_s);
-    law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
-    law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
-    law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
-    law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
-    law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
-    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &law_fault, 0, dt_s);
-    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &law_fault, 0, dt_s);
-    law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
-    law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
-                                                               (int)battery->charge_min_dc);
+    if (!calm) {
+        law_protect(law, readings, battery, board, battery_dc, warmth_known, dawn, dt_s);
+    }
     law->dark_s = law_hold(law->dark_s, ~light, dt_s);
-
-    /* An output that is tried again and fails again is one alert, not many. */
-    tripped = (paygo_law_flag)law->shorted & ~was_shorted;
-    law->shorted = (paygo_law_small)((paygo_law_flag)law->shorted & ~(dawn & given_up));
-    law->current_good_s = law_hold(
-        law->current_good_s, (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int)board->current.trip),
-        dt_s);
-    law->shorted_good_s = law_hold(
-        law->shorted_good_s,
-        (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int)board->shorted.trip), dt_s);
-    told = (paygo_law_flag)law->current_told & PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
-    law->current_told = (paygo_law_small)((paygo_law_flag)law->current | told);
-    told = (paygo_law_flag)law->shorted_told & PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
-    told |= (paygo_law_flag)law->shorted;
-    law->shorted_told = (paygo_law_small)told;
-    law->shorted_trips = (paygo_law_small)law_only(
-        told & ~dawn,
-        law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
 
     /* The stages of a charge. */
     const paygo_law_flag in_absorption = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_ABSORPTION);

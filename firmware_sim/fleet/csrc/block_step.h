@@ -6,64 +6,27 @@
  * or about to be. A vector of such units is stepped by the same lines with all of that left out. That it was calm shows
  * in the end, before anything of the step is kept; if it was not, it is stepped again with everything.
  */
-#include <stdint.h>
-
-#if FLEET_WIDTH > 1
-typedef int32_t fleet_int __attribute__((vector_size(4 * FLEET_WIDTH)));
-typedef float fleet_float __attribute__((vector_size(4 * FLEET_WIDTH)));
-#define FLEET_TO_INT(x) __builtin_convertvector(x, fleet_int)
-#define FLEET_TO_FLOAT(x) __builtin_convertvector(x, fleet_float)
-#define FLEET_BITS(x) ((fleet_float)(x))
-#define FLEET_AS_BITS(x) ((fleet_int)(x))
-#define FLEET_PICK(so, a, b) ((fleet_float)((fleet_int)(b) ^ (((fleet_int)(a) ^ (fleet_int)(b)) & (so))))
-#define PAYGO_LAW_IF(truth) (truth)
-#define PAYGO_LAW_CHOOSE(so, a, b) ((b) ^ (((a) ^ (b)) & (so)))
-#else
-typedef int32_t fleet_int;
-typedef float fleet_float;
-#define FLEET_TO_INT(x) ((int32_t)(x))
-#define FLEET_TO_FLOAT(x) ((float)(x))
-#define FLEET_BITS(x) fleet_bits(x)
-#define FLEET_AS_BITS(x) fleet_as_bits(x)
-#define FLEET_PICK(so, a, b) ((so) ? (a) : (b))
-#define PAYGO_LAW_IF(truth) (-(truth))
-#define PAYGO_LAW_CHOOSE(so, a, b) ((so) ? (a) : (b))
-#endif
-#define PAYGO_LAW_INT fleet_int
-#define PAYGO_LAW_LONG fleet_int
-#define PAYGO_LAW_SMALL fleet_int
-#define PAYGO_LAW_TIME fleet_int
-#define PAYGO_LAW_FLAG fleet_int
-#define FLEET_INLINE static inline __attribute__((always_inline))
-#define PAYGO_LAW_INLINE FLEET_INLINE
+#include "lanes.h"
 
 #include "block.h"
 #include "law_step.h"
 
-#define FLEET_PASTE(name, set) name##_##set
-#define FLEET_JOIN(name, set) FLEET_PASTE(name, set)
-#define FLEET_IF PAYGO_LAW_IF
-
 /* A vector's worth of a member of the block. */
-typedef fleet_int fleet_ints __attribute__((may_alias, aligned(4)));
-typedef fleet_float fleet_floats __attribute__((may_alias, aligned(4)));
 #define INT(name) (*(fleet_ints *)&block->name[i])
 #define FLOAT(name) (*(fleet_floats *)&block->name[i])
 
 /* Of the law's state: the protections that only trouble needs, and what moves in a unit that is calm. */
 #define GUARD_FIELDS(FIELD)                                                                                              \
     FIELD(overvoltage) FIELD(overvoltage_s) FIELD(panel) FIELD(panel_s) FIELD(output_high) FIELD(output_high_s)          \
-    FIELD(lost) FIELD(lost_s) FIELD(current) FIELD(current_s) FIELD(current_told) FIELD(shorted) FIELD(shorted_s)        \
-    FIELD(shorted_told) FIELD(shorted_trips) FIELD(hot) FIELD(cold) FIELD(stuck) FIELD(stuck_s) FIELD(blind)             \
-    FIELD(blind_s)
+    FIELD(lost) FIELD(lost_s) FIELD(current) FIELD(current_s) FIELD(current_told) FIELD(current_good_s) FIELD(shorted)   \
+    FIELD(shorted_s) FIELD(shorted_told) FIELD(shorted_good_s) FIELD(shorted_trips) FIELD(hot) FIELD(cold) FIELD(stuck)  \
+    FIELD(stuck_s) FIELD(blind) FIELD(blind_s)
 #define CALM_FIELDS(FIELD)                                                                                               \
-    FIELD(undervoltage) FIELD(undervoltage_s) FIELD(current_good_s) FIELD(shorted_good_s) FIELD(stage) FIELD(stage_s)    \
-    FIELD(low_s) FIELD(dark_s) FIELD(since_equalise_s) FIELD(charge) FIELD(output) FIELD(target_mv) FIELD(limit_ma)
+    FIELD(undervoltage) FIELD(undervoltage_s) FIELD(stage) FIELD(stage_s) FIELD(low_s) FIELD(dark_s)                     \
+    FIELD(since_equalise_s) FIELD(charge) FIELD(output) FIELD(target_mv) FIELD(limit_ma)
 
 #define LOAD(name) lane.name = INT(law.name);
 #define KEEP(name) INT(law.name) = lane.name;
-
-#include <string.h>
 
 FLEET_INLINE int32_t least_of(int32_t a, int32_t b)
 {
@@ -79,84 +42,6 @@ FLEET_INLINE float least_of_v(float a, float b)
 FLEET_INLINE int32_t below(float x, float times)
 {
     return x < 1e6f ? (int32_t)(x * times) - 1 : INT32_MAX;
-}
-
-#if FLEET_WIDTH == 1
-FLEET_INLINE int32_t fleet_as_bits(float value)
-{
-    int32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-FLEET_INLINE float fleet_bits(int32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-#endif
-
-FLEET_INLINE fleet_float fleet_all(float number)
-{
-    return number - (fleet_float){0};
-}
-
-#ifndef FLEET_LEAST
-#define FLEET_LEAST(a, b) FLEET_PICK(FLEET_IF((a) < (b)), a, b)
-#define FLEET_MOST(a, b) FLEET_PICK(FLEET_IF((a) > (b)), a, b)
-#endif
-
-FLEET_INLINE fleet_float fleet_least(fleet_float a, fleet_float b)
-{
-    return FLEET_LEAST(a, b);
-}
-
-FLEET_INLINE fleet_float fleet_most(fleet_float a, fleet_float b)
-{
-    return FLEET_MOST(a, b);
-}
-
-FLEET_INLINE fleet_float fleet_only(fleet_int so, fleet_float a)
-{
-    return FLEET_PICK(so, a, (fleet_float){0});
-}
-
-/* Whether it is so, -1, in any lane. */
-FLEET_INLINE int fleet_any(fleet_int so)
-{
-#if FLEET_WIDTH == 1
-    return so != 0;
-#elif defined(FLEET_ANY)
-    return FLEET_ANY(so);
-#else
-    int32_t any = 0;
-    int j;
-    for (j = 0; j < FLEET_WIDTH; j++) {
-        any |= so[j];
-    }
-    return any != 0;
-#endif
-}
-
-/* Added to a number of less than 2^22, it leaves the nearest whole number in the low bits. */
-#define FLEET_MAGIC 12582912.0f
-#define FLEET_MAGIC_BITS INT32_C(0x4b400000)
-
-/* The nearest whole number, of less than 2^22. */
-FLEET_INLINE fleet_int fleet_round(fleet_float x)
-{
-    return FLEET_AS_BITS(x + FLEET_MAGIC) - FLEET_MAGIC_BITS;
-}
-
-/* exp(x) for |x| < 80, to 1e-5 of itself. */
-FLEET_INLINE fleet_float fleet_exp(fleet_float x)
-{
-    const fleet_float whole = x * 1.44269504f + FLEET_MAGIC;
-    const fleet_float rest = x - (whole - FLEET_MAGIC) * 0.693147182f;
-    const fleet_float poly =
-        1.0f + rest * (1.0f + rest * (0.5f + rest * (1.6666654e-1f + rest * 4.1665795e-2f)));
-    return poly * FLEET_BITS((FLEET_AS_BITS(whole) - (FLEET_MAGIC_BITS - 127)) << 23);
 }
 
 /* The current of `watts` into a voltage of `v` and a resistance: two steps of Newton's, from where the bus was. */
@@ -392,7 +277,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
         memset(&lane, 0, sizeof lane);
         CALM_FIELDS(LOAD)
         changed = lane.undervoltage;
-        law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s);
+        law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s, calm);
         changed ^= lane.undervoltage;
         CALM_FIELDS(KEEP)
         if (fleet_any(changed)) {
@@ -418,7 +303,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
         fleet_int so;
         PAYGO_LAW_FIELDS(LOAD, LOAD, LOAD, LOAD)
         changed = lane.alerts;
-        law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s);
+        law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s, calm);
         changed = (changed ^ lane.alerts) | ((broken ^ INT(broken)) << FLEET_BROKEN_SHIFT);
         PAYGO_LAW_FIELDS(KEEP, KEEP, KEEP, KEEP)
         *any |= changed;
