@@ -32,7 +32,8 @@ PARTS = {lib.FLEET_BROKEN_INPUT: "input", lib.FLEET_BROKEN_OUTPUT: "output", lib
 REPLACED_AFTER_S = 7 * DAY_S
 WEATHER_DAYS = 32
 """Of which weather is made at a time."""
-UNIT_DAYS = 150_000
+MOST_TOGETHER = 512
+UNIT_DAYS = 200_000
 """Of one chunk, so that its tables stay small whatever the number of days."""
 TABLES = ("days", "alerts", "failures", "tokens")
 
@@ -64,11 +65,13 @@ class Plan:
 
     def chunks(self) -> list[npt.NDArray[np.int64]]:
         """The numbers of each chunk's units, all of one model and site."""
-        size = max(LANES, min(512, UNIT_DAYS // self.days) // LANES * LANES)
+        most = max(1, min(MOST_TOGETHER, UNIT_DAYS // self.days) // LANES)
         found = []
         for group in range(self.groups):
             numbers = np.arange(group, self.units, self.groups)
-            found += [numbers[at : at + size] for at in range(0, len(numbers), size)]
+            blocks = -(-len(numbers) // LANES)
+            parts = np.array_split(np.arange(blocks), -(-blocks // most))  # so that no chunk is much less than another
+            found += [numbers[LANES * part[0] : LANES * (part[-1] + 1)] for part in parts if len(part)]
         return found
 
 

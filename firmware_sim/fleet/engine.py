@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,7 @@ class Fleet:
 
     def lanes(self, name: str) -> npt.NDArray[Any]:
         """A field of fleet_block (`charge`, `law.alerts` …) as it lies in memory, shape (blocks, 64); writable."""
-        struct, _, member = name.rpartition(".")
-        kind = dict(ffi.typeof(f"fleet_{struct or 'block'}").fields)[member].type.item.cname
-        kind = {"int32_t": "i4", "float": "f4", "uint32_t": "u4"}[kind]
-        offset = ffi.offsetof("fleet_block", *name.split("."))
+        kind, offset = _field(name)
         view: npt.NDArray[Any] = np.ndarray((self._count, LANES), kind, self._memory.data, offset, (self._size, 4))
         return view
 
@@ -188,15 +186,16 @@ class Fleet:
                 )  # fmt: skip
                 if count > MOST_NOTES:
                     raise PaygoError(f"units {block * LANES} and on have {count} alerts a day", "look for what flaps")
-                taken = notes[:count].copy()
-                taken["unit"] += block * LANES
-                found.append(taken[taken["unit"] < self.units])
+                if count:
+                    taken = notes[:count].copy()
+                    taken["unit"] += block * LANES
+                    found.append(taken[taken["unit"] < self.units])
             return found
 
         shares = np.linspace(0, self._count, min(self._threads, self._count) + 1).astype(int)
         pairs = list(zip(shares[:-1].tolist(), shares[1:].tolist(), strict=True))
         parts = [run(*pairs[0])] if len(pairs) == 1 else _in_threads(run, pairs)
-        notes: npt.NDArray[Any] = np.concatenate([each for part in parts for each in part])
+        notes: npt.NDArray[Any] = np.concatenate([np.empty(0, NOTE), *(each for part in parts for each in part)])
         return notes[np.lexsort((notes["step"], notes["unit"]))]
 
     def _slots(self, watts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -205,6 +204,14 @@ class Fleet:
         room = np.zeros((self._count * LANES, SLOTS), np.float32)
         room[: self.units] = watts
         return np.ascontiguousarray(room.reshape(self._count, LANES, SLOTS).transpose(0, 2, 1))
+
+
+@cache
+def _field(name: str) -> tuple[str, int]:
+    """The type and the place of a field of fleet_block."""
+    struct, _, member = name.rpartition(".")
+    kind = dict(ffi.typeof(f"fleet_{struct or 'block'}").fields)[member].type.item.cname
+    return {"int32_t": "i4", "float": "f4", "uint32_t": "u4"}[kind], ffi.offsetof("fleet_block", *name.split("."))
 
 
 def _in_threads(

@@ -44,7 +44,8 @@ def parquet(name: str, columns: Mapping[str, Any]) -> bytes:
     if name in _ORDER:
         table = table.sort_by([(column, "ascending") for column in _ORDER[name]])
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(table, sink, compression="zstd", row_group_size=_GROUP)
+    repeating = [column for column, kind in COLUMNS[name].items() if kind != "float32"]
+    pyarrow.parquet.write_table(table, sink, compression="zstd", row_group_size=_GROUP, use_dictionary=repeating)
     return sink.getvalue()
 
 
