@@ -39,7 +39,7 @@ void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t cap
 
 bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
 {
-    return ((uint32_t)paygo_flash_byte(&paygo_board_presets[charger->board].chemistries) >> chemistry & 1U) != 0;
+    return (paygo_flash_byte(&paygo_board_presets[charger->board].chemistries) & 1U << chemistry) != 0;
 }
 
 /* All readings before the clock chip's are int32_t, in the order in which the law has them. */

@@ -298,7 +298,7 @@ static uint8_t command_of(const paygo_firmware *firmware, char *fields[], uint8_
         const grammar *at = &commands[command];
         const uint8_t wanted = paygo_flash_byte(&at->fields);
         if (is(fields[0], at->name) && wanted == (wanted == 1U ? but_one : count) &&
-            ((uint32_t)paygo_flash_byte(&at->known) >> firmware->storage & 1U) != 0) {
+            (paygo_flash_byte(&at->known) & 1U << firmware->storage) != 0) {
             break;
         }
     }

@@ -33,7 +33,7 @@ bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
     if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
         return firmware->witness.tampered;
     }
-    return ((uint32_t)firmware->charger.law.alerts >> (uint8_t)alert & 1U) != 0;
+    return ((unsigned)firmware->charger.law.alerts & 1U << (uint8_t)alert) != 0;
 }
 
 /* Names of the same length would be smaller in a table; these are not. */

@@ -34,7 +34,7 @@ const paygo_board_limits paygo_board_presets[PAYGO_BOARDS] PAYGO_FLASH = {
 /* Whether an alert was active: 0 or -1. */
 static paygo_law_small flag(uint16_t alerts, paygo_alert alert)
 {
-    return ((uint32_t)alerts >> (uint8_t)alert & 1U) != 0 ? -1 : 0;
+    return (alerts & 1U << (uint8_t)alert) != 0 ? -1 : 0;
 }
 
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,

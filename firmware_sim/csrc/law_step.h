@@ -44,7 +44,7 @@ PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, pa
 
 PAYGO_LAW_INLINE paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
 {
-    return PAYGO_LAW_CHOOSE(so, a, (paygo_law_int){0});
+    return a & (paygo_law_int)so;
 }
 
 PAYGO_LAW_INLINE paygo_law_int law_least(paygo_law_int a, paygo_law_int b)

@@ -470,6 +470,10 @@ static void credit_passes_32_bits(void)
               PAYGO_ADD_TIME);
     }
     CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(5158080000)); /* T37 */
+    paygo_unit_tick(&unit, 900000000);
+    CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(4258080000));
+    paygo_unit_tick(&unit, UINT32_MAX);
+    CHECK(paygo_unit_seconds_left(&unit) == UINT64_C(863112705));
 }
 
 int main(void)

@@ -141,10 +141,13 @@ def test_the_largest_credit_of_every_count_adds_up_without_overflow():
         answer = unit.enter(token_at(count, 995), 0)
     assert answer.seconds_left == 60 * 995 * DAY > 2**32
     assert PaygUnit.from_bytes(CONFIG, unit.to_bytes()).seconds_left == 60 * 995 * DAY
+    unit.tick(900_000_000)
+    assert unit.seconds_left == 60 * 995 * DAY - 900_000_000 < 2**32
+    assert PaygUnit.from_bytes(CONFIG, unit.to_bytes()).seconds_left == unit.seconds_left
     stored = bytearray(unit.to_bytes())
-    stored[20:28] = (32_766 * 995 * DAY).to_bytes(8, "little")
+    stored[20:28] = (unit.clock + 32_766 * 995 * DAY).to_bytes(8, "little")
     unit = PaygUnit.from_bytes(CONFIG, bytes(stored))
-    assert unit.enter(token_at(122, 995), 0).seconds_left == 32_767 * 995 * DAY
+    assert unit.enter(token_at(122, 995), unit.clock).seconds_left == 32_767 * 995 * DAY
 
 
 @pytest.mark.parametrize(
