@@ -126,10 +126,10 @@ c-warnings:
 	@mkdir -p $(BUILD)
 	@if [ -n "$(CI)" ] && ! command -v clang >/dev/null; then echo "clang is missing" >&2; exit 1; fi
 	@for compiler in $(COMPILERS); do \
-	  for file in $(CSRC) $(filter-out tests/c/fleet.c,$(wildcard tests/c/*.c)) $(wildcard tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
+	  for file in $(CSRC) $(filter-out tests/c/fleet.c tests/c/both_ways%,$(wildcard tests/c/*.c)) $(wildcard tests/fuzz/*.c firmware_sim/ports/*.c firmware_sim/ports/posix/*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(C_INCLUDES) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; \
-	  for file in $(FLEET_CSRC) tests/c/fleet.c; do \
+	  for file in $(FLEET_CSRC) tests/c/fleet.c $(wildcard tests/c/both_ways*.c); do \
 	    $$compiler $(C_WARNINGS) -O2 $(FLEET_FLAGS) -c $$file -o $(BUILD)/warnings.o || exit 1; \
 	  done; echo "$$compiler: no warning in $(words $(CSRC) $(FLEET_CSRC)) files"; \
 	done

@@ -149,6 +149,8 @@ class SimulatedUnit:
                 return
             inputs.world_ms = inputs.wire_ms = 0
             inputs.key = b"\0"
+            inputs.measured.battery_peak_mv = inputs.measured.panel_peak_mv = 0
+            inputs.measured.output_peak_mv = inputs.measured.load_peak_ma = 0
             if not outputs.busy and not outputs.walking and (not self._rx or outputs.rx_taken == 0):
                 break
         due = outputs.wire_due_ms

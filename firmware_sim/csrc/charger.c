@@ -44,6 +44,7 @@ bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
 
 /* All readings before the clock chip's are int32_t, in the order in which the law has them. */
 #define READINGS (offsetof(paygo_measured, rtc_s) / sizeof(int32_t))
+#define FIRST_PEAK (offsetof(paygo_measured, battery_peak_mv) / sizeof(int32_t))
 #define READING(of, i) ((int32_t *)(void *)((uint8_t *)(of) + (i) * sizeof(int32_t)))
 
 typedef char as_the_law[offsetof(paygo_measured, load_peak_ma) / sizeof(int32_t) ==
@@ -67,6 +68,7 @@ void paygo_charger_measure(paygo_charger *charger, const paygo_measured *now)
 {
     paygo_measured *before = &charger->measured;
     paygo_measured measured = *now;
+    bool judged = charger->judged;
     uint8_t i;
     for (i = 0; i < READINGS; i++) { /* beyond 1000 V or 1000 A nothing is measured */
         *READING(&measured, i) = within(*READING(&measured, i), INT32_C(1000000));
@@ -74,12 +76,17 @@ void paygo_charger_measure(paygo_charger *charger, const paygo_measured *now)
     lift(&measured.battery_peak_mv, measured.battery_mv);
     lift(&measured.panel_peak_mv, measured.panel_mv);
     lift(&measured.load_peak_ma, measured.load_ma);
-    if (!charger->judged) {
-        for (i = offsetof(paygo_measured, battery_peak_mv) / sizeof(int32_t); i < READINGS; i++) {
-            lift(READING(&measured, i), *READING(before, i));
+    for (i = 0; i < READINGS; i++) {
+        int32_t *reading = READING(&measured, i);
+        const int32_t was = *READING(before, i);
+        if (i < FIRST_PEAK ? *reading != was : *reading > was) {
+            judged = false;
+        }
+        if (i >= FIRST_PEAK && !charger->judged) {
+            lift(reading, was);
         }
     }
-    charger->judged = charger->judged && memcmp(&measured, before, offsetof(paygo_measured, rtc_s)) == 0;
+    charger->judged = judged;
     *before = measured;
 }
 

@@ -10,7 +10,8 @@
 /* A battery of more Ah than this is none for this unit. */
 #define PAYGO_BATTERY_AH_MAX 500U
 
-/* What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is the highest since the last call; a port that has none leaves it 0. */
+/* What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is
+   the highest since the last call of hal_wait, and told once; a port that has none leaves it 0. */
 typedef struct {
     int32_t battery_mv;
     int32_t battery_ma;      /* positive charges */

@@ -54,6 +54,8 @@ static void run(void)
         }
         inputs.world_ms = inputs.wire_ms = 0;
         inputs.key = '\0';
+        inputs.measured.battery_peak_mv = inputs.measured.panel_peak_mv = 0;
+        inputs.measured.output_peak_mv = inputs.measured.load_peak_ma = 0;
     } while (outputs.busy || (!outputs.walking && outputs.rx_taken > 0 && port_received() > 0));
 }
 

@@ -246,7 +246,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     const fleet_int peak_mv = calm ? sensed_mv : fleet_round(peak_v * 1000.0f);
     const fleet_int panel_peak_mv = fleet_round(panel_peak_v * 1000.0f);
     const fleet_int peak_ma = fleet_round(peak_a * 1000.0f);
-    const fleet_int wanted = FLEET_IF(INT(credit_s) > 0) & sound;
+    const fleet_int active = FLEET_IF(INT(credit_s) > 0) & sound;
     const fleet_int credit_s = law_choose(FLEET_IF(INT(credit_s) >= FLEET_ALWAYS), law_all(FLEET_ALWAYS),
                                           law_most(INT(credit_s) - dt_s, law_all(0)));
     fleet_int changed;
@@ -262,7 +262,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     readings.output_peak_mv = law_only(on, peak_mv);
     readings.load_peak_ma = peak_ma;
     readings.tail_ma = law_all(kit->battery.tail_ma_per_ah * kit->capacity_ah);
-    readings.wanted = wanted;
+    readings.wanted = FLEET_IF(credit_s > 0) & sound; /* in the time that follows */
     if (calm) {
         const fleet_int odd =
             FLEET_IF(sensed_mv < PAYGO_LAW_GONE_MV) | FLEET_IF(sensed_mv >= common->calm_mv) |
@@ -333,7 +333,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
         FLOAT(battery_in_as) += in_a * dt;
     }
     FLOAT(load_ws) += load_a * volts * dt;
-    FLOAT(unserved_ws) += fleet_only(wanted & ~on, FLOAT(demand_w)) * dt;
+    FLOAT(unserved_ws) += fleet_only(active & ~on, FLOAT(demand_w)) * dt;
     FLOAT(battery_out_as) += out_a * dt;
     FLOAT(least_volts) = fleet_least(FLOAT(least_volts), volts);
     FLOAT(most_volts) = fleet_most(FLOAT(most_volts), peak_v);
@@ -343,7 +343,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     INT(on_s) += law_only(on, law_all(dt_s));
     INT(light_s) += law_only(FLEET_IF(load_a > 0.0f), law_all(dt_s));
     INT(low_s) += law_only(lane.undervoltage, law_all(dt_s));
-    INT(active_s) += law_only(wanted, law_all(dt_s));
+    INT(active_s) += law_only(active, law_all(dt_s));
     return 1;
 }
 
