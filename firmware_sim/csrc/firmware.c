@@ -676,38 +676,34 @@ static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *
     return due < PAYGO_NEVER_MS ? due : UINT32_MAX;
 }
 
-static uint32_t sooner(uint32_t one, uint32_t other)
+/* Brings a time down to another one, if that is sooner. */
+static void hasten(uint16_t *due, uint32_t other)
 {
-    return one < other ? one : other;
-}
-
-/* In seconds, at most UINT32_MAX: for ever, or as good as that. */
-static uint32_t credit_left(const paygo_firmware *firmware)
-{
-    const paygo_unit *unit = &firmware->live.unit;
-    return unit->unlocked || unit->credit.high > 0 ? UINT32_MAX : unit->credit.low;
+    if (other < *due) {
+        *due = (uint16_t)other;
+    }
 }
 
 /* Credit or a test that ends, a clock to be stored, a step of the law, a comparison of clocks. */
 static uint32_t world_due_ms(const paygo_firmware *firmware)
 {
-    uint32_t due_s = paygo_charger_due_s(&firmware->charger);
+    const paygo_unit *unit = &firmware->live.unit;
+    uint16_t due_s = paygo_charger_due_s(&firmware->charger);
     if (firmware->storage == PAYGO_STORAGE_READY) {
-        const uint32_t credit_s = credit_left(firmware);
-        if (credit_s > 0) {
-            due_s = sooner(due_s, credit_s);
+        if (!unit->unlocked && unit->credit.high == 0 && unit->credit.low > 0) {
+            hasten(&due_s, unit->credit.low);
         }
         if (firmware->test_s > 0) {
-            due_s = sooner(due_s, firmware->test_s);
+            hasten(&due_s, firmware->test_s);
         }
         if (clock_matters(firmware) && !firmware->saving) {
-            due_s = sooner(due_s, firmware->wakes_at - SAVE_MARGIN_S - firmware->live.unit.clock);
+            hasten(&due_s, firmware->wakes_at - SAVE_MARGIN_S - unit->clock);
         }
         if (firmware->charger.measured.rtc_s != 0) {
-            due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
+            hasten(&due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
         }
     }
-    return due_s * 1000U - firmware->rest_ms;
+    return due_s * UINT32_C(1000) - firmware->rest_ms;
 }
 
 /* Time waits while something is said, and is counted from its end on. */
@@ -724,7 +720,8 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
     const uint16_t wire_ms = firmware->held_wire_ms;
     paygo_charger_measure(&firmware->charger, &inputs->measured);
     do {
-        const uint16_t world_ms = (uint16_t)sooner(firmware->held_world_ms, LONGEST_PASS_MS);
+        uint16_t world_ms = LONGEST_PASS_MS;
+        hasten(&world_ms, firmware->held_world_ms);
         firmware->held_world_ms -= world_ms;
         pass_time(firmware, world_ms);
     } while (firmware->held_world_ms > 0);

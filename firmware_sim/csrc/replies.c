@@ -1,6 +1,7 @@
 /* What the unit says: lines with marks in them that stand for what it knows. */
 #include "commands.h"
 
+#include <stddef.h>
 #include <string.h>
 
 /*
@@ -40,27 +41,22 @@ static int32_t power(int32_t mv, int32_t ma)
 /* %a ... %i, as a whole number. */
 static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
+    static const uint8_t measured_at[] PAYGO_FLASH = {
+        offsetof(paygo_measured, battery_mv), offsetof(paygo_measured, battery_ma), offsetof(paygo_measured, panel_mv),
+        offsetof(paygo_measured, panel_ma),   0, /* %e */                           offsetof(paygo_measured, load_ma),
+        0, /* %g */                           offsetof(paygo_measured, temperature_dc),
+    };
     const paygo_measured *measured = &firmware->charger.measured;
-    switch (mark) {
-    case 'a':
-        return measured->battery_mv;
-    case 'b':
-        return measured->battery_ma;
-    case 'c':
-        return measured->panel_mv;
-    case 'd':
-        return measured->panel_ma;
-    case 'e':
+    if (mark == 'e') {
         return power(measured->panel_mv, measured->panel_ma);
-    case 'f':
-        return measured->load_ma;
-    case 'g':
+    }
+    if (mark == 'g') {
         return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
-    case 'h':
-        return measured->temperature_dc;
-    default:
+    }
+    if (mark == 'i') {
         return event->value;
     }
+    return *(const int32_t *)(const void *)((const uint8_t *)measured + paygo_flash_byte(&measured_at[mark - 'a']));
 }
 
 /* %A ... %I, without %E and %F. */
