@@ -111,7 +111,7 @@ TROUBLES = st.sampled_from(sorted(DEEDS)).flatmap(
     model=st.sampled_from(sorted(KITS_SOLD)),
     step_s=st.sampled_from([15, 60]),
     light=st.sampled_from([100.0, 700.0, 1300.0]),
-    ambient=st.sampled_from([-12.0, 0.0, 25.0, 52.0]),
+    ambient=st.sampled_from([-12.0, 0.0, 25.0, 62.0]),
     charge=st.floats(0, 1),
     happening=st.lists(TROUBLES, max_size=12),
 )
