@@ -42,10 +42,9 @@ def open_engine(place: str | os.PathLike[str], create: bool = True, busy_seconds
     engine = create_engine(
         URL.create("sqlite", database=path),
         hide_parameters=True,  # else an error shows the key that was being written
-        connect_args={"timeout": busy_seconds, "isolation_level": None},  # transactions are begun below
+        connect_args={"timeout": busy_seconds, "isolation_level": None},  # transactions are begun by `begin`
     )
     event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
     _forget_in_children(engine)
     return path, engine
 
@@ -109,7 +108,12 @@ def _configure(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=4000")
 
 
-def _begin(connection: Connection) -> None:
+def begin(connection: Connection) -> None:
+    """Begins a file's transaction, for reading or as `writing` says; a server has begun one. An event that did it would
+    have SQLAlchemy look for listeners at every statement, which takes longer than the statement.
+    """
+    if connection.dialect.name != "sqlite":
+        return
     options = connection.get_execution_options()
     trusted = options.get("paygo_trusted", False)
     if connection.info.get("paygo_trusted", False) != trusted:  # it cannot be changed in a transaction

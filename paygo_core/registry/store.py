@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from paygo_core._version import __version__
 from paygo_core.device import Device
 from paygo_core.errors import PaygoError
-from paygo_core.registry.engine import compact, keep_log, lock_registry, open_engine, writing
+from paygo_core.registry.engine import begin, compact, keep_log, lock_registry, open_engine, writing
 from paygo_core.registry.issuing import next_sync, next_token, next_tokens
 from paygo_core.registry.keys import NO_KEY, KeyBox, KeyFile, Passphrase, Secrets
 from paygo_core.registry.life import check_change, check_in_use
@@ -213,6 +213,7 @@ class Registry:
         self._ask_first(write)
         engine = self._writing if write else self._engine
         with explained(self._path), Session(engine, expire_on_commit=False) as session, session.begin():
+            begin(session.connection())
             yield session
 
     def _ask_first(self, write: bool) -> None:
@@ -686,9 +687,11 @@ class Registry:
         with explained(self._path):
             try:
                 with engine.begin() as connection:
+                    begin(connection)
                     return work(connection)
             except IntegrityError:  # on a server somebody took our reference meanwhile: now it is found
                 with engine.begin() as connection:
+                    begin(connection)
                     return work(connection)
 
     def advance(self, serial: str, count: int, noted_by: str = "") -> bool:
