@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hw_bridge.cli_alerts import alerts
+from hw_bridge.cli_battery import battery
 from hw_bridge.cli_commands import commands, disable, enable, enter
 from hw_bridge.cli_gateway import gateway
 from hw_bridge.cli_port import Connect, credit, port_options
@@ -199,5 +200,5 @@ def _reading_line(reading: Telemetry, serial: str) -> str:
     return f"{serial} " + ", ".join(shown)
 
 
-for command in (alerts, commands, disable, enable, enter, gateway, provision, reconcile, replay, scan):
+for command in (alerts, battery, commands, disable, enable, enter, gateway, provision, reconcile, replay, scan):
     bridge.add_command(command)

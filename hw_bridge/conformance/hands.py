@@ -264,7 +264,7 @@ class Hands:
         Returns the verdict of the second entry: accepted or already_used are both right, as long as the credit is.
         """
         control = self._simulated()
-        control.request("cut_power", at_byte=24, after_writes=after_writes)
+        control.request("cut_power", at_byte=16, after_writes=after_writes)  # our unit: credit is there, its count not
         self.transport.write(f"#{self._checked(f'TOKEN;{digits}')}\n".encode())
         self._hear(QUIET_S)
         for _ in range(after_writes + 2):  # each start writes once: a cut that is still planned strikes there

@@ -75,6 +75,14 @@ class Info:
 
 
 @dataclass(frozen=True)
+class UnitBattery:
+    """The battery that a unit charges. chemistry: flooded, agm, gel or lfp."""
+
+    chemistry: str
+    capacity_ah: int
+
+
+@dataclass(frozen=True)
 class Load:
     """The operator's switch (off, on, auto), and whether the output is on (H16)."""
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
-from hw_bridge.drivers import ActiveAlert, Capability, Entry, Info, Load, UnitStatus, Verdict
+from hw_bridge.drivers import ActiveAlert, Capability, Entry, Info, Load, UnitBattery, UnitStatus, Verdict
 from hw_bridge.transport import Transport
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError
@@ -30,6 +30,11 @@ QUERY_TRIES = 3
 WRAPPED = 2**31
 """An HDK's credit counts down below zero; from here on its seconds are that."""
 _UNASKED = re.compile(rb"#(?:ALERT|STATUS|TOKEN);[A-Z_]+[;\r\n*]")
+BATTERY_REFUSALS = {
+    "board": "its board cannot charge that chemistry safely",
+    "log": "ten events wait in it to be acknowledged: take them with `paygo bridge watch`",
+    "storage": "its storage does not work",
+}
 LACKING: frozenset[Capability] = frozenset(("switch_load", "telemetry", "alerts", "poll"))
 
 
@@ -159,6 +164,29 @@ class HdkDriver:
         reply = self._extended_answer(lambda *, with_check: hdk.encode_load(mode, with_check=with_check), "switch")
         switch, output = reply.fields
         return Load(cast(Literal["off", "on", "auto"], switch.lower()), output == "ON")
+
+    def battery(self) -> UnitBattery:
+        """Which battery the unit charges (H28). Raises DeviceError for an un-extended HDK."""
+        return self._battery(self._extended_answer(hdk.encode_battery, "battery that it tells"))
+
+    def replace_battery(self, chemistry: str, capacity_ah: int) -> UnitBattery:
+        """Tells the unit of another battery: flooded, agm, gel or lfp, 1 … 500 Ah (H28). It records that as an event.
+
+        Sent once, since each is a replacement of its own: after a NoAnswerError `battery()` tells whether it arrived.
+        Raises PaygoError for a battery that is none, DeviceError when the unit refuses it.
+        """
+        hdk.encode_battery(chemistry, capacity_ah)  # refuses what is none before anything is sent
+        if not self._checks():
+            raise DeviceError("this unit is an HDK, which knows nothing of batteries", "only hdk+ units have it")
+        asked = hdk.encode_battery(chemistry, capacity_ah, with_check=True)
+        return self._battery(self._answer(asked, tries=1, seconds=self._deadline(CHANGE_SECONDS)))
+
+    @staticmethod
+    def _battery(reply: Reply) -> UnitBattery:
+        first, second = reply.fields
+        if first == "ERROR":
+            raise DeviceError("the unit refuses the battery", BATTERY_REFUSALS.get(second, f"it names {second}"))
+        return UnitBattery(first.lower(), int(second))
 
     def alerts(self) -> list[ActiveAlert]:
         """The alerts that are active now (H17). Raises DeviceError for an un-extended HDK."""

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 
 from paygo_core.decoding import strip_token
 from paygo_core.device import Device
-from paygo_core.errors import PaygoError
+from paygo_core.errors import PaygoError, brief
 from paygo_core.redact import MASK, mask_secrets
 from paygo_core.wire.crc import crc16_ccitt_false
 
 LONGEST_LINE = 4096
+CHEMISTRIES = ("FLOODED", "AGM", "GEL", "LFP")
+LARGEST_BATTERY_AH = 500
 """Bytes. Telemetry is the only line that comes near; what is longer is noise."""
 EXCERPT = 80
 STANDARD_WINDOWS = (64, 100, 16)
@@ -78,6 +80,7 @@ _GRAMMAR = {
         "STATUS": f";(?:INACTIVE|PAYG_DISABLED|ACTIVE;{_NUMBER})",
         "TELEMETRY": r";(\{[\x20-\x22\x24-\x29\x2B-\x7E]*\})",
         "LOAD": ";(?:OFF|ON|AUTO);(?:OFF|ON)",
+        "BATTERY": f";(?:ERROR;[a-z_]{{1,20}}|(?:{'|'.join(CHEMISTRIES)});{_NUMBER})",
         "ALERTS": f";{_NUMBER}(?:;{_ALERT})*",
         "LOG": f";{_NUMBER}(?:;{_NUMBER},[A-Z_]+,(?:RAISED|CLEARED),-?[0-9]{{1,10}},[A-Za-z0-9]+,{_NUMBER})*",
         "INFO": f";(?:{_SERIAL})?;{_TEXT};{_TEXT};{_TEXT};{_NUMBER};{_NUMBER}",
@@ -248,6 +251,18 @@ def encode_load(mode: str, *, with_check: bool = False) -> bytes:
     if mode.upper() not in ("OFF", "ON", "AUTO"):
         raise PaygoError(f"{mode!r} is not a position of the operator's switch", "it is off, on or auto")
     return _command(f"LOAD;{mode.upper()}", with_check)
+
+
+def encode_battery(chemistry: str = "", capacity_ah: int = 0, *, with_check: bool = False) -> bytes:
+    """`#BATTERY` (H28): which battery the unit has now, or, with a chemistry of CHEMISTRIES, which it asks for."""
+    if not chemistry:
+        return _command("BATTERY;", with_check)
+    if chemistry.upper() not in CHEMISTRIES:
+        known = ", ".join(CHEMISTRIES).lower()
+        raise PaygoError(f"{brief(chemistry)} is no chemistry of a battery", f"chemistries are {known}")
+    if not 1 <= capacity_ah <= LARGEST_BATTERY_AH:
+        raise PaygoError(f"a battery of {capacity_ah} Ah is none for a unit", f"it has 1 to {LARGEST_BATTERY_AH} Ah")
+    return _command(f"BATTERY;{chemistry.upper()};{capacity_ah}", with_check)
 
 
 def encode_alerts(*, with_check: bool = False) -> bytes:

@@ -173,6 +173,24 @@ def test_the_switch(bridge):
     assert (said["switch"], said["output"], said["command"]["state"]) == ("auto", True, "confirmed")
 
 
+def test_a_battery_is_told_and_replaced(bridge):
+    """H28: said once, since each is a replacement of its own."""
+    answers = [checked("BATTERY;FLOODED;18"), checked("BATTERY;GEL;40"), checked("BATTERY;ERROR;board"), b""]
+    with PlusUnit(BATTERY=answers) as unit:
+        assert bridge("battery", unit.port) == (0, "flooded, 18 Ah\n", "")
+        said = bridge("battery", unit.port, "--replace", "gel", "--capacity", "40", "--json")[1]
+        assert json.loads(said) == {"chemistry": "gel", "capacity_ah": 40}
+        status, _, err = bridge("battery", unit.port, "--replace", "lfp", "--capacity", "30")
+        assert (status, err) == (
+            1, "paygo: the unit refuses the battery (its board cannot charge that chemistry safely)\n"
+        )  # fmt: skip
+        names = unit.names().count("BATTERY")
+        status = bridge("battery", unit.port, "--replace", "gel", "--capacity", "40", "--timeout", "0.3")[0]
+        assert (status, unit.names().count("BATTERY")) == (4, names + 1)
+    status, _, err = bridge("battery", "/dev/null", "--replace", "gel")
+    assert (status, err.count("\n")) == (2, 1)
+
+
 def test_telemetry(bridge):
     """H15: positive charges."""
     with PlusUnit(TELEMETRY=[TELEMETRY]) as unit:

@@ -36,6 +36,8 @@ def read(*pieces: bytes, silence: bool = False, **options) -> list:
         (b"#SETUP;OK\r\n", Reply("SETUP", ("OK",))),
         (b"#SETUP+;ERROR;starting_code\r\n", Reply("SETUP+", ("ERROR", "starting_code"))),
         (b"#LOAD;AUTO;ON\r\n", Reply("LOAD", ("AUTO", "ON"))),
+        (b"#BATTERY;GEL;40\r\n", Reply("BATTERY", ("GEL", "40"))),
+        (b"#BATTERY;ERROR;board\r\n", Reply("BATTERY", ("ERROR", "board"))),
         (b"#ACK;UNKNOWN\r\n", Reply("ACK", ("UNKNOWN",))),
         (b"#INFO;;PAYGO-SIM;legacy;0.1.0;0;1\r\n", Reply("INFO", ("", "PAYGO-SIM", "legacy", "0.1.0", "0", "1"))),
         (b'#TELEMETRY;{"a":"b;c"}\r\n', Reply("TELEMETRY", ('{"a":"b;c"}',))),
@@ -51,7 +53,7 @@ def read(*pieces: bytes, silence: bool = False, **options) -> list:
     ],
 )
 def test_every_line_of_a_unit_is_read(line, event):
-    """H10 to H21."""
+    """H10 to H21, H28."""
     assert read(line) == [event]
     assert read(line, require_check=True)[0].reason == "its check is missing"
 
@@ -209,6 +211,8 @@ def test_the_lines_of_a_host():
     assert hdk.encode_info(with_check=True) == b"#INFO;*5119\n"
     assert hdk.encode_token("016 609-796") == b"#TOKEN;016609796\n"
     assert hdk.encode_load("off") == b"#LOAD;OFF\n"
+    assert hdk.encode_battery() == b"#BATTERY;\n"
+    assert hdk.encode_battery("gel", 40) == b"#BATTERY;GEL;40\n"
     assert hdk.encode_ack(1, 2, with_check=True) == b"#ACK;1;2*" + check_of("ACK;1;2").encode() + b"\n"
     assert (hdk.encode_telemetry(), hdk.encode_alerts(), hdk.encode_log()) == (
         b"#TELEMETRY;\n",
