@@ -98,7 +98,7 @@ def test_alerts_tell_what_is_active_now():
     at_volts(unit, 3.0, 60_000)
     assert ask(unit, b"#ALERTS;\n") == b"#ALERTS;1;BATTERY_UNDERVOLTAGE,3000,mV\r\n"
     at_volts(unit, -3.0, 5_000)
-    expected = b"#ALERTS;3;BATTERY_UNDERVOLTAGE,-3000,mV;BATTERY_DISCONNECTED,-3000,mV;SENSOR_FAULT,-3000,mV\r\n"
+    expected = b"#ALERTS;3;BATTERY_UNDERVOLTAGE,-3000,mV;BATTERY_DISCONNECTED,0,mV;SENSOR_FAULT,-3000,mV\r\n"
     assert ask(unit, b"#ALERTS;\n") == expected
 
 
