@@ -63,6 +63,11 @@ class SimavrChip:
         """What an ADC pin sees."""
         self._request(b"V", struct.pack("<BH", channel, millivolts))
 
+    def port_d(self) -> int:
+        """Which pins of port D are driven high, as bits. What was said since the last reply is lost."""
+        self._request(b"O")
+        return self._reply().said[0]
+
     def close(self) -> None:
         end(self._process)
         for pipe in (self._process.stdin, self._process.stdout):

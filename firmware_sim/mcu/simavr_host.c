@@ -40,6 +40,7 @@
 #define CYCLES_PER_BYTE 160U                  /* of the SPI: 100 000 bytes a second */
 #define LONGEST_RUN (600ULL * CLOCK_HZ)       /* a chip that answers nothing for so long hangs */
 #define EECR_ADDRESS 0x3f
+#define PORTD_ADDRESS 0x2BU
 #define EEPROM_STARTS 6U                      /* EEMPE and EEPE: a byte's write begins */
 
 static avr_t *avr;
@@ -307,6 +308,11 @@ static void obey(int operation, const uint8_t *bytes, uint32_t length)
         break;
     case 'V':
         avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_ADC_GETIRQ, bytes[0]), number(bytes + 1, 2));
+        break;
+    case 'O':
+        said[0] = avr->data[PORTD_ADDRESS];
+        said_length = 1;
+        reply('A');
         break;
     case 'F':
         frame_length = length < FRAME_BYTES ? length : FRAME_BYTES;

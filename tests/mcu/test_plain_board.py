@@ -15,6 +15,7 @@ from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError
 
 BATTERY, BATTERY_AMPERES = 0, 2
+CHARGE_PIN = 5
 WRITE_US = 1_000_000
 """Longer than a slot takes: 3.4 ms a byte."""
 
@@ -62,3 +63,28 @@ def test_the_wire_time_of_a_board_ends_a_command(board: SimavrChip) -> None:
 def test_the_board_measures(board: SimavrChip) -> None:
     assert board.run(4 * WRITE_US, HDK_SETUP).said == b"#SETUP;OK\r\n"
     assert b'"battery_voltage":12.500,"battery_current":0.000,' in board.run(1_000_000, b"#TELEMETRY;\n").said
+
+
+def charges(board: SimavrChip, battery_v: float) -> bool:
+    """Whether the charge switch is closed some milliseconds after the battery came to this voltage."""
+    board.set_adc(BATTERY, round(battery_v * 1000 / 5.11))
+    board.run(10_000)
+    return bool(board.port_d() & 1 << CHARGE_PIN)
+
+
+def test_the_board_holds_the_battery_at_the_target_between_two_steps_of_the_law(board: SimavrChip) -> None:
+    """docs/control-law.md: 14.6 V at 25 degrees; within milliseconds, where a step comes once a second."""
+    board.run(2_000_000)
+    assert [charges(board, volts) for volts in (12.5, 14.4, 14.8, 14.4, 14.8)] == [True, True, False, True, False]
+
+
+def test_a_peak_between_two_steps_opens_the_charge_switch(board: SimavrChip) -> None:
+    """H26: 18 V for ten milliseconds is a battery that came off; it counts as back after a minute."""
+    board.run(2_000_000)
+    assert charges(board, 12.5)
+    charges(board, 18.0)
+    assert charges(board, 12.5)  # the law has not seen it yet
+    board.run(1_100_000)
+    assert not charges(board, 12.5)
+    board.run(63_000_000)
+    assert charges(board, 12.5)
