@@ -40,7 +40,8 @@ class Factory:
     def claim(self, serial: str | None = None) -> Device:
         """The device that the next unit becomes: this one, or the first new one by serial that nobody has claimed.
 
-        Raises PaygoError when it is not new or is claimed, or when there is none.
+        Unasked it takes none for which tokens were made already: a unit may have that device's key, in another
+        platform's list or in somebody's house. Raises PaygoError when it is not new or is claimed, or when there is none.
         """
         with self._registry._transaction(write=True) as session:
             row = self._next_row(session) if serial is None else self._row(session, serial)
@@ -52,11 +53,13 @@ class Factory:
     def _next_row(session: Session) -> DeviceRow:
         claimed = select(ProvisioningRow.device_id).where(ProvisioningRow.ended_at.is_(None))
         query = select(DeviceRow).where(DeviceRow.state == "new", DeviceRow.key_format != NO_KEY)
-        query = query.where(DeviceRow.id.not_in(claimed)).order_by(DeviceRow.serial).limit(1)
+        query = query.where(DeviceRow.count <= 1, DeviceRow.id.not_in(claimed)).order_by(DeviceRow.serial).limit(1)
         while (row := session.scalars(query.with_for_update(skip_locked=True)).first()) is not None:
             if _open_claim(session, row.serial) is None:  # on a server somebody may have claimed it since we looked
                 return row
-        raise PaygoError("no new device is left", "make more with 'paygo device new', or import a list")
+        raise PaygoError(
+            "no new device is left", "make more with 'paygo device new'; one that tokens were made for has to be named"
+        )
 
     def _row(self, session: Session, serial: str) -> DeviceRow:
         query = select(DeviceRow).where(DeviceRow.serial == serial, DeviceRow.key_format != NO_KEY)

@@ -46,6 +46,17 @@ def test_stations_at_once_never_claim_the_same_serial(registry):
     assert [claim.serial for claim in Factory(registry, "x").open_claims()] == serials
 
 
+def test_the_next_one_is_none_that_a_unit_may_have(registry):
+    """Of an imported fleet, or where tokens were made already: only by name."""
+    used, fresh = registry.make(2, "SLT")
+    registry.issue(used, days=7)
+    line = Factory(registry, "line-1")
+    assert line.claim().serial == fresh
+    with pytest.raises(PaygoError, match="no new device is left"):
+        line.claim()
+    assert line.claim(used).serial == used
+
+
 def test_a_claim_ends_by_a_proof_or_a_release(registry):
     first, second = registry.make(2, "SLT")
     line, other = Factory(registry, "line-1"), Factory(registry, "line-2")
