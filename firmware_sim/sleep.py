@@ -14,8 +14,8 @@ NEVER_DUE_MS = 0xFFFFFFFF
 WAKE_V = 0.025
 WAKE_A = 0.02
 WAKE_C = 1.0
-"""What the ADC of our board (ports/atmega328p) tells apart. Readings that are nearer than this to those that the
-firmware saw last are the same: nothing changes before `world_due_ms`."""
+"""Less than what the ADC of our board (ports/atmega328p) tells apart. Readings that are nearer than this to those that
+the firmware saw last are the same: nothing changes before `world_due_ms`."""
 
 
 class Sleeper(Protocol):

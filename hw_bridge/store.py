@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.schema import CreateColumn
 
 from paygo_core.registry import Registry
-from paygo_core.registry.engine import open_engine, writing
+from paygo_core.registry.engine import begin, open_engine, writing
 from paygo_core.registry.trouble import explained
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
         with explained(self._path), Session(self._writing, expire_on_commit=False) as session, session.begin():
+            begin(session.connection())
             yield session
 
 

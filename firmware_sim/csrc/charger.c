@@ -26,20 +26,37 @@ static void load_limits(const paygo_charger *charger, limits *loaded)
     copy_flash(&loaded->board, &paygo_board_presets[charger->board], sizeof loaded->board);
 }
 
+bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
+{
+    return (paygo_flash_byte(&paygo_board_presets[charger->board].chemistries) & 1U << chemistry) != 0;
+}
+
+/* Which battery it is. Lead is charged most mildly as gel. */
+static void set_battery(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah)
+{
+    charger->chemistry = paygo_charger_fits(charger, chemistry) ? chemistry : (uint8_t)PAYGO_GEL;
+    charger->capacity_ah = capacity_ah;
+    charger->judged = false;
+}
+
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts)
 {
     limits loaded;
-    charger->chemistry = chemistry;
-    charger->capacity_ah = capacity_ah;
-    charger->judged = false;
+    set_battery(charger, chemistry, capacity_ah);
     load_limits(charger, &loaded);
     memset(&charger->law, 0, sizeof charger->law);
     paygo_law_begin(&charger->law, &loaded.battery, &loaded.board, alerts);
 }
 
-bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
+void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah)
 {
-    return (paygo_flash_byte(&paygo_board_presets[charger->board].chemistries) & 1U << chemistry) != 0;
+    limits loaded;
+    set_battery(charger, chemistry, capacity_ah);
+    load_limits(charger, &loaded);
+    charger->law.target_mv = loaded.battery.absorption_mv;
+    charger->law.stage = PAYGO_BULK;
+    charger->law.stage_s = charger->law.low_s = 0;
+    charger->law.since_equalise_s = 0;
 }
 
 /* All readings before the clock chip's are int32_t, in the order in which the law has them. */

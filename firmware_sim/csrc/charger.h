@@ -38,9 +38,12 @@ typedef struct {
 
 /*
  * After a start, or with another battery: the law begins anew, with the alerts that are active (bit i: alert i). The
- * board stays what it is.
+ * board stays what it is; a chemistry that it cannot charge is taken for the mildest that it can.
  */
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts);
+
+/* Another battery was put in: a charge begins anew, by its limits. No alert ends, and no delay. */
+void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah);
 
 /* Whether the board can charge a battery of this chemistry. */
 bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry);

@@ -18,10 +18,11 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const payg
     firmware->storage = paygo_storage_read(storage, &firmware->factory, live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
         paygo_saved_init(live, 0);
+        live->chemistry = PAYGO_LFP; /* which battery it is cannot be known: what harms none that the board charges */
     }
     /* A restart ends no alert: otherwise switching off and on would lift a protection. */
-    paygo_charger_begin(&firmware->charger, live->chemistry, live->capacity_ah, live->reported);
-    firmware->witness.tampered = ((uint32_t)live->reported >> PAYGO_ALERT_CLOCK_TAMPER & 1U) != 0;
+    paygo_charger_begin(&firmware->charger, live->chemistry, live->capacity_ah, live->active);
+    firmware->witness.tampered = ((uint32_t)live->active >> PAYGO_ALERT_CLOCK_TAMPER & 1U) != 0;
     firmware->witness.last_s = live->rtc_s;
 }
 
@@ -137,10 +138,17 @@ static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo
     }
 }
 
+/* Those that a restart must not end. */
+static uint16_t active_alerts(const paygo_firmware *firmware)
+{
+    return (uint16_t)((uint16_t)firmware->charger.law.alerts | (firmware->witness.tampered ? 1U << PAYGO_ALERT_CLOCK_TAMPER : 0U));
+}
+
 void paygo_firmware_save(paygo_firmware *firmware, paygo_after after)
 {
     const bool blank = firmware->storage == PAYGO_STORAGE_BLANK;
     firmware->next.rtc_s = firmware->witness.last_s;
+    firmware->next.active = active_alerts(firmware);
     begin_record(firmware, blank ? PAYGO_RECORD_FACTORY : PAYGO_RECORD_SLOT, after);
 }
 
@@ -359,8 +367,8 @@ static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
     if (after == PAYGO_AFTER_ACKNOWLEDGE) {
         firmware->repeat_ms = 0;
     }
-    if (after == PAYGO_AFTER_BATTERY) {
-        paygo_charger_begin(&firmware->charger, firmware->live.chemistry, firmware->live.capacity_ah, firmware->live.reported);
+    if (after == PAYGO_AFTER_SETUP || after == PAYGO_AFTER_BATTERY) {
+        paygo_charger_replace(&firmware->charger, firmware->live.chemistry, firmware->live.capacity_ah);
         firmware->gauge.started = false;
     }
     firmware->reply = reply_after(after);
@@ -499,7 +507,9 @@ static void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t va
     event->raised = (firmware->next.reported & bit) != 0;
     event->value = value;
     event->boot = firmware->live.boot;
-    firmware->latched &= (uint16_t)~bit;
+    if (event->raised) {
+        firmware->latched &= (uint16_t)~bit;
+    }
     begin_event(firmware, after);
 }
 
@@ -510,42 +520,66 @@ static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
     firmware->latched_value[alert] = value;
 }
 
+static bool has(uint16_t bits, uint8_t i)
+{
+    return ((unsigned)bits >> i & 1U) != 0;
+}
+
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
 static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
+    const uint16_t reported = firmware->live.reported;
     uint8_t i;
     for (i = 0; i < PAYGO_ALERTS; i++) {
         const paygo_alert alert = (paygo_alert)i;
-        const uint16_t bit = (uint16_t)(1U << i);
-        const bool active = paygo_firmware_alert(firmware, alert);
-        const bool reported = (firmware->live.reported & bit) != 0;
-        if (active && !reported && (firmware->latched & bit) == 0) {
+        if (paygo_firmware_alert(firmware, alert) && !has(reported, i) && !has(firmware->latched, i)) {
             latch(firmware, alert, paygo_alert_value(firmware, alert));
         }
-        if ((reported ? active : (firmware->latched & bit) == 0) || !event_fits(firmware, storage)) {
+    }
+    for (i = 0; i < PAYGO_ALERTS; i++) {
+        const paygo_alert alert = (paygo_alert)i;
+        const bool ends = has(reported, i);
+        const bool told = !ends || alert == PAYGO_ALERT_BATTERY_REFUSED;
+        if ((ends ? paygo_firmware_alert(firmware, alert) : !has(firmware->latched, i)) || !event_fits(firmware, storage)) {
             continue;
         }
         firmware->next = firmware->live;
-        change_alert(firmware, alert, reported ? paygo_alert_value(firmware, alert) : firmware->latched_value[i],
-                     PAYGO_AFTER_NOTHING);
+        change_alert(firmware, alert, told ? firmware->latched_value[i] : paygo_alert_value(firmware, alert), PAYGO_AFTER_NOTHING);
         return true;
     }
     return false;
 }
 
+/* An alert that came or went and could not be recorded, since the log is full, is kept over a restart all the same. */
+static bool save_active(paygo_firmware *firmware)
+{
+    if (firmware->live.active == active_alerts(firmware)) {
+        return false;
+    }
+    firmware->next = firmware->live;
+    paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
+    return true;
+}
+
+/* Alerts that another chemistry might lift. */
+#define OF_CHEMISTRY \
+    (1U << PAYGO_ALERT_BATTERY_OVERVOLTAGE | 1U << PAYGO_ALERT_OVERTEMPERATURE | 1U << PAYGO_ALERT_UNDERTEMPERATURE)
+
 void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storage, uint8_t chemistry,
                             uint16_t capacity_ah)
 {
-    firmware->next = firmware->live;
-    firmware->next.chemistry = chemistry;
-    firmware->next.capacity_ah = capacity_ah;
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
         firmware->wrong_field = PAYGO_IN_FLASH("board");
         latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int32_t)capacity_ah);
-    } else if (!event_fits(firmware, storage) || (firmware->live.reported >> PAYGO_ALERT_BATTERY_REPLACED & 1U) != 0) {
+    } else if (((uint16_t)firmware->charger.law.alerts & OF_CHEMISTRY) != 0) {
+        firmware->wrong_field = PAYGO_IN_FLASH("alert");
+    } else if (!event_fits(firmware, storage) || has(firmware->live.reported, PAYGO_ALERT_BATTERY_REPLACED)) {
         firmware->wrong_field = PAYGO_IN_FLASH("log");
     } else {
         firmware->wrong_field = NULL;
+        firmware->next = firmware->live;
+        firmware->next.chemistry = chemistry;
+        firmware->next.capacity_ah = capacity_ah;
         change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
     }
 }
@@ -732,7 +766,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
         piece_written(firmware, &inputs->storage, outputs);
     }
     if (is_free(firmware) && firmware->storage == PAYGO_STORAGE_READY) {
-        (void)(save_start(firmware) || save_event(firmware, &inputs->storage) || save_clock(firmware));
+        (void)(save_start(firmware) || save_event(firmware, &inputs->storage) || save_active(firmware) || save_clock(firmware));
     }
     read_keypad(firmware, inputs->key, wire_ms, outputs);
     read_console(firmware, inputs, wire_ms, outputs);

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* What is measured beyond it is taken as this, so that 16 bits suffice where an int has no more. */
-#define PAYGO_LAW_MOST INT16_C(32000)
+#define PAYGO_LAW_MOST INT16_C(29000)
 
 /*
  * How the state is kept: a flag, which is 0 or -1, or a small number; a time in s; a longer one. What the law calculates
@@ -178,7 +178,8 @@ typedef enum {
 /* Those that the law raises. */
 #define PAYGO_LAW_ALERTS 0x1ff3U
 
-/* The law of a unit that was just switched on, with the alerts that were active before: a restart ends no alert. */
+/* The law of a unit that was just switched on, with the alerts that were active before: a restart ends no
+   alert; its delays begin anew, and a shorted output that was given up is tried again. */
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,
                      uint16_t alerts);
 

@@ -29,7 +29,7 @@
 #define PAYGO_LAW_TRIES 5      /* a shorted output is tried so often a day: */
 #define PAYGO_LAW_TRY_S 5      /* after this, twice this ... */
 #define PAYGO_LAW_LOST_S 60    /* a battery that is back for so long is connected */
-#define PAYGO_LAW_BLIND_MV 30000 /* no battery of 12 V has so much */
+#define PAYGO_LAW_BLIND_MV 28000 /* no battery of 12 V has so much */
 #define PAYGO_LAW_LONG_AGO_S (INT32_C(1) << 30)
 #define PAYGO_LAW_LEAK_MA 300  /* so much through an open charge switch is a fault of it */
 

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LAYOUT 4U
+#define LAYOUT 5U
 #define CRC_BYTES 4U
 #define CRC_START UINT32_C(0xffffffff)
 #define FACTORY_USED (1U + 1U + PAYGO_SERIAL_MAX + 1U + PAYGO_TEST_CODE_MAX + 2U + 16U + 4U + 2U + 2U + 1U + 1U + 1U + CRC_BYTES)
 #define UNIT_USED (4U + 4U + 2U + 2U + 2U + 2U + 4U + 1U + 1U)
-#define SLOT_USED (4U + UNIT_USED + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 2U + 1U + 2U + CRC_BYTES)
+#define SLOT_USED (4U + UNIT_USED + 1U + 4U + 4U + 4U + 4U + PAYGO_TESTS * 2U + 2U + 1U + 2U + 2U + CRC_BYTES)
 
 /* The sizes of the header are what the code below writes; a layout that does not fit must not compile. */
 typedef char factory_fits[FACTORY_USED <= PAYGO_FACTORY_BYTES ? 1 : -1];
@@ -91,6 +91,7 @@ static const field saved_fields[] PAYGO_FLASH = {
     {offsetof(paygo_saved, reported), 2},
     {offsetof(paygo_saved, chemistry), 1},
     {offsetof(paygo_saved, capacity_ah), 2},
+    {offsetof(paygo_saved, active), 2},
 };
 
 static const field event_fields[] PAYGO_FLASH = {

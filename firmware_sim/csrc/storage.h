@@ -27,7 +27,7 @@
 #define PAYGO_FACTORY_BYTES 96U
 #define PAYGO_CLOCK_BYTES 8U
 #define PAYGO_CLOCKS 32U
-#define PAYGO_SLOT_BYTES 62U
+#define PAYGO_SLOT_BYTES 64U
 #define PAYGO_STATES 6U
 #define PAYGO_EVENT_BYTES 18U
 #define PAYGO_EVENT_PLACES (PAYGO_EVENTS + 1U) /* the one that is being written is none of the ten that are kept */
@@ -71,6 +71,7 @@ typedef struct {
     uint32_t rtc_s;     /* what the clock chip said, 0: nothing yet (H25) */
     uint16_t tests[PAYGO_TESTS]; /* s until each of the last test activations is forgotten (H22) */
     uint16_t reported;  /* bit i: the last event of alert i was RAISED */
+    uint16_t active;    /* bit i: alert i was active when this was stored, whether it could be recorded or not */
     uint8_t chemistry;  /* of the battery, a paygo_chemistry (H28), */
     uint16_t capacity_ah; /* and its size; 1 ... PAYGO_BATTERY_AH_MAX */
 } paygo_saved;

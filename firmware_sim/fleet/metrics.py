@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,11 @@ class Style:
 
 @dataclass
 class Sent:
-    """What is known of a unit's requests. count, at: of the last one. answered: days that the server has."""
+    """What is known of a unit's requests. count, at: of the last one. answered: days that each server has."""
 
-    url: str = ""
     count: int = 0
     at: int = 0
-    answered: int = 0
+    answered: dict[str, int] = field(default_factory=dict)
 
 
 def serial_of(unit: int) -> str:
@@ -126,18 +125,16 @@ class Courier:
     """
 
     def __init__(self, url: str, unit: int, key: bytes | None, style: Style, state: Path) -> None:
-        self._unit, self._key, self._style, self._state = unit, key, style, state
+        self._url, self._unit, self._key, self._style, self._state = url, unit, key, style, state
         self.sent = _known(state)
         self.problem = ""
         """What was wrong with the last request that was not answered."""
-        if self.sent.url != url:
-            self.sent.url, self.sent.answered = url, 0
 
     def deliver(self, days: Sequence[Day], every: int = 1) -> int:
         """One request every `every` days; returns how many days still wait. Raises PaygoError for a wrong URL."""
         waiting: list[Day] = []
         unanswered = 0
-        for day in days[self.sent.answered :]:
+        for day in days[self.sent.answered.get(self._url, 0) :]:
             waiting.append(day)
             if (day.number + 1) % every and day is not days[-1]:
                 continue
@@ -158,14 +155,14 @@ class Courier:
         count, at = self.sent.count, self.sent.at
         body = _request(self._unit, part, self._key, self._style, count, at)
         try:
-            status, answer = post(self.sent.url, body, {"Content-Type": "application/json"})
+            status, answer = post(self._url, body, {"Content-Type": "application/json"})
             if not 200 <= status < 300:
                 raise NoAnswerError(f"the server answered {status}")
             decode_response(answer, serial_of(self._unit), self._key, timestamp=at, request_count=count)
         except (NoAnswerError, DeviceError) as problem:
             self.problem = problem.cause
             return False
-        self.sent.answered += len(part)
+        self.sent.answered[self._url] = self.sent.answered.get(self._url, 0) + len(part)
         self._keep()
         return True
 
@@ -191,8 +188,9 @@ def _request(unit: int, part: Sequence[Day], key: bytes | None, style: Style, co
 def _known(state: Path) -> Sent:
     try:
         said: Any = json.loads(state.read_text("utf-8"))
-        return Sent(str(said["url"]), *(int(said[name]) for name in ("count", "at", "answered")))
+        answered = {str(url): int(days) for url, days in said["answered"].items()}
+        return Sent(int(said["count"]), int(said["at"]), answered)
     except FileNotFoundError:
         return Sent()
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise PaygoError(f"{state} does not tell what was sent", "remove it to send every day again") from None

@@ -112,7 +112,8 @@ def _on_cluster(plan: Plan, missing: list[int], address: str) -> Iterator[tuple[
 
 
 def _about(plan: Plan) -> dict[str, Any]:
-    return {"version": 1, "kit": __version__, "start": START.isoformat(), **asdict(plan)}
+    chunks = len(plan.chunks())  # which units are in which file
+    return {"version": 1, "kit": __version__, "start": START.isoformat(), "chunks": chunks, **asdict(plan)}
 
 
 def _claim(plan: Plan, directory: Path) -> None:

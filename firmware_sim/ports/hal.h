@@ -16,7 +16,7 @@
 /* Console bytes that may wait for the firmware; what comes beyond is lost, as in a UART. */
 #define PORT_RX_BYTES 64U
 
-/* Clocks, console (115200 8N1), storage, sensors, keypad. The customer's output is off and the charge switch closed. */
+/* Clocks, console (115200 8N1), storage, sensors, keypad. The customer's output is off and the charge switch open. */
 void hal_init(void);
 
 /* What the first start of this unit's life is called, 1 ... 2^31: random, from a serial number or an ADC's noise. */

@@ -34,6 +34,7 @@ BATTERY_REFUSALS = {
     "board": "its board cannot charge that chemistry safely",
     "log": "ten events wait in it to be acknowledged: take them with `paygo bridge watch`",
     "storage": "its storage does not work",
+    "alert": "its battery is too full, hot or cold just now: wait until that alert has ended",
 }
 LACKING: frozenset[Capability] = frozenset(("switch_load", "telemetry", "alerts", "poll"))
 

@@ -117,6 +117,7 @@ def begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     trusted = options.get("paygo_trusted", False)
     if connection.info.get("paygo_trusted", False) != trusted:  # it cannot be changed in a transaction
+        connection.info["paygo_trusted"] = None  # not known until it is done
         connection.exec_driver_sql(f"PRAGMA foreign_keys={'OFF' if trusted else 'ON'}")
         connection.info["paygo_trusted"] = trusted
     connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("paygo_write", False) else "BEGIN")

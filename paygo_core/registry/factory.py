@@ -40,8 +40,8 @@ class Factory:
     def claim(self, serial: str | None = None) -> Device:
         """The device that the next unit becomes: this one, or the first new one by serial that nobody has claimed.
 
-        Unasked it takes none for which tokens were made already: a unit may have that device's key, in another
-        platform's list or in somebody's house. Raises PaygoError when it is not new or is claimed, or when there is none.
+        Unasked it takes none for which tokens were made already: a unit in somebody's house may have that device's key.
+        Raises PaygoError when it is not new or is claimed, or when there is none.
         """
         with self._registry._transaction(write=True) as session:
             row = self._next_row(session) if serial is None else self._row(session, serial)

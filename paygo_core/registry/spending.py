@@ -279,8 +279,12 @@ def spend_alike(
     issued_by: str,
 ) -> Spent:
     """The same for devices that all get what `order` says; a serial that stands twice is served twice."""
-    found = _find_many(connection, serials if order.token_type in _TIMED else ())
-    units = {facts: _units(order, facts >> _DIVIDER) if _together(facts, order) else None for facts in set(found.facts)}
+    found = _find_many(connection, serials)  # which locks them, in order
+    timed = order.token_type in _TIMED
+    units = {
+        facts: _units(order, facts >> _DIVIDER) if timed and _together(facts, order) else None
+        for facts in set(found.facts)
+    }
     due = found
     if None in units.values():
         due = found.some([place for place, facts in enumerate(found.facts) if units[facts] is not None])

@@ -43,6 +43,23 @@ def test_a_raised_alert_opens_an_action_and_its_end_resolves_it(store):
     assert store.actions() == [resolved]
 
 
+def test_a_transaction_that_fails_leaves_nothing_behind(store):
+    """One that began takes the write lock at once, and is undone as a whole."""
+
+    def half() -> None:
+        with store._transaction() as session:
+            connection = session.connection()
+            assert connection.connection.driver_connection.in_transaction
+            connection.exec_driver_sql("CREATE TABLE half (a INTEGER)")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        half()
+    with store._transaction() as session:
+        found = session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'half'")
+        assert found.fetchall() == []
+
+
 def test_a_repetition_changes_nothing(store):
     """H20: at least once on the wire."""
     first = store.record("A1", RAISED)

@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, insert, text
 from paygo_core import DeviceConfig, Token, TokenType, generate_token
 from paygo_core.device import Device
 from paygo_core.registry import Factory, Registry
-from paygo_core.registry.engine import open_engine, writing
+from paygo_core.registry.engine import begin, open_engine, writing
 from paygo_core.registry.keys import KeyBox
 from paygo_core.registry.migrate import NEWEST, bring_up_to_date
 from paygo_core.registry.schema import Base, DeviceRow, UtcDateTime, new_device_values
@@ -32,6 +32,7 @@ def at_version(place: Path | str, version: str, *issued: Token) -> None:
         " VALUES (1, :count, :kind, :value, FALSE, :digits, 'bonus', 'amina', :at)"
     ).bindparams(bindparam("at", type_=UtcDateTime()))
     with writing(engine).begin() as connection:
+        begin(connection)
         bring_up_to_date(connection, None, version)
         values = new_device_values(DEVICE, KeyBox())
         values["count"] = issued[-1].count if issued else DEVICE.count

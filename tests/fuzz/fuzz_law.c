@@ -61,8 +61,9 @@ static void check_charger(paygo_charger *charger, const paygo_law *law, const pa
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const uint8_t chemistry = (uint8_t)(take(&data, &size, 1) % PAYGO_CHEMISTRIES);
+    const uint8_t asked = (uint8_t)(take(&data, &size, 1) % PAYGO_CHEMISTRIES);
     const uint8_t revision = (uint8_t)(take(&data, &size, 1) % PAYGO_BOARDS);
+    const uint8_t chemistry = asked == PAYGO_LFP && revision == PAYGO_BOARD_LEGACY ? (uint8_t)PAYGO_GEL : asked;
     const uint16_t before = (uint16_t)take(&data, &size, 2);
     const paygo_battery_limits *battery = &paygo_battery_presets[chemistry];
     const paygo_board_limits *board = &paygo_board_presets[revision];
@@ -72,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&charger, 0, sizeof charger);
     charger.board = revision;
     paygo_law_begin(&law, battery, board, before);
-    paygo_charger_begin(&charger, chemistry, 20, before);
+    paygo_charger_begin(&charger, (uint8_t)PAYGO_FLOODED, 30, before);
+    paygo_charger_replace(&charger, asked, 20);
     while (size > 0) {
         const int dt_s = 1 + (int)(take(&data, &size, 1) % 60U);
         paygo_law_readings readings;

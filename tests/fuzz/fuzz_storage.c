@@ -66,7 +66,7 @@ static bool same_saved(const paygo_saved *one, const paygo_saved *other)
     paygo_unit_store(&other->unit, 0, b);
     return memcmp(a, b, sizeof a) == 0 && one->boot == other->boot && one->event_seq == other->event_seq &&
            one->acked_seq == other->acked_seq && one->load_switch == other->load_switch &&
-           one->reported == other->reported && one->chemistry == other->chemistry &&
+           one->reported == other->reported && one->active == other->active && one->chemistry == other->chemistry &&
            one->capacity_ah == other->capacity_ah && memcmp(one->tests, other->tests, sizeof one->tests) == 0;
 }
 

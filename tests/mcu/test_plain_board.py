@@ -30,7 +30,7 @@ def board() -> Iterator[SimavrChip]:
             raise
         pytest.skip(f"{error.cause} ({error.hint})")
     with SimavrChip(host, elf, AVR_MCU, bytes(Storage().image)) as chip:
-        chip.set_adc(BATTERY, 2446)
+        chip.set_adc(BATTERY, 2038)
         chip.set_adc(BATTERY_AMPERES, 2505)
         chip.run(100_000)  # it starts
         yield chip
@@ -62,20 +62,20 @@ def test_the_wire_time_of_a_board_ends_a_command(board: SimavrChip) -> None:
 
 def test_the_board_measures(board: SimavrChip) -> None:
     assert board.run(4 * WRITE_US, HDK_SETUP).said == b"#SETUP;OK\r\n"
-    assert b'"battery_voltage":12.500,"battery_current":0.000,' in board.run(1_000_000, b"#TELEMETRY;\n").said
+    assert b'"battery_voltage":12.480,"battery_current":0.000,' in board.run(1_000_000, b"#TELEMETRY;\n").said
 
 
 def charges(board: SimavrChip, battery_v: float) -> bool:
     """Whether the charge switch is closed some milliseconds after the battery came to this voltage."""
-    board.set_adc(BATTERY, round(battery_v * 1000 / 5.11))
+    board.set_adc(BATTERY, round(battery_v * 1000 / 6.13))
     board.run(10_000)
     return bool(board.port_d() & 1 << CHARGE_PIN)
 
 
 def test_the_board_holds_the_battery_at_the_target_between_two_steps_of_the_law(board: SimavrChip) -> None:
-    """docs/control-law.md: 14.6 V at 25 degrees; within milliseconds, where a step comes once a second."""
+    """docs/control-law.md: gel's 14.2 V, since it is not set up; in milliseconds, while a step takes a second."""
     board.run(2_000_000)
-    assert [charges(board, volts) for volts in (12.5, 14.4, 14.8, 14.4, 14.8)] == [True, True, False, True, False]
+    assert [charges(board, volts) for volts in (12.5, 14.0, 14.4, 14.0, 14.4)] == [True, True, False, True, False]
 
 
 def test_a_peak_between_two_steps_opens_the_charge_switch(board: SimavrChip) -> None:

@@ -177,7 +177,7 @@ def test_lithium_is_refused_on_a_legacy_board_and_that_is_logged():
     unit = lit_unit()
     assert ask(unit, b"#BATTERY;LFP;30\n").split(b"\r\n")[0] == b"#BATTERY;ERROR;board"
     unit.pass_time(60_000)
-    assert log(unit) == ["BATTERY_REFUSED,RAISED,30,Ah", "BATTERY_REFUSED,CLEARED,18,Ah"]
+    assert log(unit) == ["BATTERY_REFUSED,RAISED,30,Ah", "BATTERY_REFUSED,CLEARED,30,Ah"]
     assert ask(unit, b"#BATTERY;\n").startswith(b"#BATTERY;FLOODED;18\r\n")
     protected = lit_unit("protected")
     assert ask(protected, b"#BATTERY;LFP;30\n").startswith(b"#BATTERY;LFP;30\r\n")
@@ -237,3 +237,72 @@ def test_the_board_is_told():
     """H19."""
     assert b";legacy;" in ask(lit_unit(), b"#INFO;\n")
     assert b";protected;" in ask(lit_unit("protected"), b"#INFO;\n")
+
+
+def test_telling_of_a_battery_stops_no_protection():
+    """H28: neither an alert nor the delay until one."""
+    unit = ready_unit(WEEK_2)
+    unit.pass_time(1000)
+    unit.home.set_fault("battery_sensor_offset_v", -2)
+    for capacity in (18, 20):
+        ask(unit, b"#BATTERY;FLOODED;%d\n" % capacity)
+        unit.pass_time(30_000)
+    assert set(alerts(unit)) == {"BATTERY_UNDERVOLTAGE"}
+    ask(unit, b"#BATTERY;AGM;18\n")
+    unit.pass_time(1000)
+    assert set(alerts(unit)) == {"BATTERY_UNDERVOLTAGE"}
+    assert not unit.output
+
+
+def test_another_chemistry_does_not_lift_what_is_wrong_with_this_one():
+    """H28: lithium at -1 degree is not charged, whatever the console says."""
+    unit = lit_unit("protected")
+    ask(unit, b"#BATTERY;LFP;30\n")
+    unit.home.set_value("ambient", -1)
+    unit.pass_time(60_000)
+    lines = ask(unit, b"#BATTERY;FLOODED;30\n").split(b"\r\n")
+    assert b"#BATTERY;ERROR;alert" in lines
+    unit.pass_time(60_000)
+    assert not unit.charge
+
+
+def test_a_restart_ends_no_alert_that_a_full_log_could_not_take():
+    """H20: ten events wait for a host, and then the battery is empty."""
+    unit = ready_unit(WEEK_2)
+    for capacity in range(10, 15):
+        ask(unit, b"#BATTERY;AGM;%d\n" % capacity)
+        unit.pass_time(1000)
+    unit.home.set_fault("battery_sensor_offset_v", -2)
+    unit.pass_time(70_000)
+    assert len(log(unit)) == 10
+    assert set(alerts(unit)) == {"BATTERY_UNDERVOLTAGE"}
+    restart(unit)
+    assert not unit.output
+    assert set(alerts(unit)) == {"BATTERY_UNDERVOLTAGE"}
+
+
+def test_alerts_of_one_step_are_told_with_what_was_measured_then():
+    """H20: a surge and a short circuit at once, of which one is recorded after the other."""
+    unit = lit_unit("protected")
+    unit.pass_time(60_000)
+    unit.home.set_fault("short_circuit", 1)
+    unit.home.set_fault("surge_v", 80)
+    unit.pass_time(1000)
+    raised = [each for each in log(unit) if "RAISED" in each]
+    assert "SHORT_CIRCUIT,RAISED,60000,mA" in raised
+    assert any(each.startswith("PANEL_OVERVOLTAGE,RAISED,9") for each in raised)
+
+
+def test_a_unit_that_cannot_know_its_battery_charges_it_mildly():
+    """H28: no cell is harmed: lithium is not charged below 0 degrees, and lead comes to 14.2 V at 25."""
+    unit = lit_unit("protected")
+    for place in range(len(unit.storage.image)):
+        unit.storage.image[place] = 0
+    restart(unit)
+    unit.pass_time(60_000)
+    assert alerts(unit) == {"STORAGE_FAULT": "1 1"}
+    assert unit.target_v == 14.2
+    unit.home.set_value("ambient", -1)
+    unit.pass_time(60_000)
+    assert not unit.charge
+    assert ask(unit, b"#BATTERY;\n") == b"#INVALID\r\n"

@@ -212,9 +212,14 @@ void hal_write(const paygo_write *write)
 #define BATTERY_AMPERES 2U
 #define PANEL_AMPERES 3U
 #define LOAD_AMPERES 4U
-#define MV_PER_STEP 25 /* 5 V and a divider of 1 : 5.1 give 0 ... 25.6 V */
-#define MA_PER_STEP 20 /* an amplifier of 0.1 V/A around 2.5 V */
+#define MV_PER_STEP 30 /* 5 V and a divider of 1 : 6.1 give 0 ... 30.7 V */
+#define MA_PER_STEP 50 /* an amplifier of 0.1 V/A around 2.5 V */
 #define MIDDLE 512
+#define STEPS 1023L
+
+/* Every voltage and current at which a protection trips can be seen (law.c). */
+typedef char sees_voltages[STEPS * MV_PER_STEP > 27000L ? 1 : -1];
+typedef char sees_currents[(STEPS - MIDDLE) * MA_PER_STEP > 25000L ? 1 : -1];
 #define ADC_BUSY ((ADCSRA & 1U << ADSC) != 0)
 #define COLUMNS 3U
 #define ROWS 4U
@@ -289,7 +294,7 @@ void hal_init(void)
 {
     EICRA = PINS_AT_EDGES; /* none is enabled, but simavr polls for a low level in every cycle */
     PORTB = 0x30; /* pull-ups of the columns; a row that is an output is low */
-    PORTD = 1U << 2 | 1U << CHARGE_PIN;
+    PORTD = 1U << 2;
     DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << GREEN_PIN | 1U << RED_PIN;
     ADCSRA = 1U << ADEN | 7U; /* 125 kHz */
     TCCR0A = 1U << WGM01;
@@ -365,9 +370,9 @@ void hal_act(const paygo_outputs *outputs)
     target_steps = outputs->target_mv / MV_PER_STEP;
     port_d(CHARGE_PIN, charge && battery_steps < target_steps);
     port_d(OUTPUT_PIN, outputs->output);
-    hal_unlock();
     port_d(GREEN_PIN, outputs->light == PAYGO_GREEN);
     port_d(RED_PIN, outputs->light == PAYGO_RED);
+    hal_unlock();
 }
 
 void hal_say(const char *bytes, uint16_t length)
