@@ -10,8 +10,10 @@
 /* A battery of more Ah than this is none for this unit. */
 #define PAYGO_BATTERY_AH_MAX 500U
 
-/* What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is
-   the highest since the last call of hal_wait, and told once; a port that has none leaves it 0. */
+/*
+ * What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is the highest since the last
+ * call of hal_wait, and told once; a port that has none leaves it 0.
+ */
 typedef struct {
     int32_t battery_mv;
     int32_t battery_ma;      /* positive charges */
@@ -37,8 +39,8 @@ typedef struct {
 } paygo_charger;
 
 /*
- * After a start, or with another battery: the law begins anew, with the alerts that are active (bit i: alert i). The
- * board stays what it is; a chemistry that it cannot charge is taken for the mildest that it can.
+ * After a start: the law begins anew, with the alerts that are active (bit i: alert i). The board is what
+ * charger->board says; a chemistry that it cannot charge is taken for the mildest that it can.
  */
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts);
 
