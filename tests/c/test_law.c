@@ -1,39 +1,19 @@
 /* The control law: each protection with its delays, each stage of a charge, and the same from 1 to 60 s a step. */
-#include "law.h"
 #include "check.h"
+#include "law_unit.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A unit on a quiet day. */
-typedef struct {
-    paygo_law law;
-    paygo_law_readings readings;
-    paygo_battery_limits battery;
-    paygo_board_limits board;
-} unit;
-
+/* A unit on a quiet day, with some light on. */
 static unit quiet(paygo_chemistry chemistry)
 {
-    unit it;
-    memset(&it, 0, sizeof it);
-    it.battery = paygo_battery_presets[chemistry];
-    it.board = paygo_board_presets[PAYGO_BOARD_PROTECTED];
-    it.readings.battery_mv = 12800;
+    unit it = quiet_unit(chemistry);
     it.readings.battery_ma = 1000;
-    it.readings.panel_mv = 13200;
     it.readings.panel_ma = 1500;
     it.readings.load_ma = 500;
-    it.readings.battery_dc = 250;
-    it.readings.board_dc = 300;
-    it.readings.battery_peak_mv = 12800;
-    it.readings.panel_peak_mv = 13200;
-    it.readings.output_peak_mv = 12800;
     it.readings.load_peak_ma = 500;
     it.readings.tail_ma = it.battery.tail_ma_per_ah * 20;
-    it.readings.wanted = -1;
-    paygo_law_begin(&it.law, &it.battery, &it.board, 0);
-    it.law.charge = -1;
     return it;
 }
 

@@ -2,8 +2,8 @@
  * The control law under noisy readings: no protection flaps, loses an excess that lasted as long as its delay, or tells
  * of one that did not. A model that only counts seconds judges it, at steps of 1 to 60 s, and of any length in turn.
  */
-#include "law.h"
 #include "check.h"
+#include "law_unit.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -11,13 +11,6 @@
 
 #define HOURS 6
 #define READING(name) offsetof(paygo_law_readings, name)
-
-typedef struct {
-    paygo_law law;
-    paygo_law_readings readings;
-    paygo_battery_limits battery;
-    paygo_board_limits board;
-} unit;
 
 /* A protection: of which reading, upwards (1) or downwards (-1), and its thresholds and delays. */
 typedef struct {
@@ -36,26 +29,6 @@ static int32_t draw(int32_t below)
     chance ^= chance >> 17;
     chance ^= chance << 5;
     return (int32_t)(chance % (uint32_t)below);
-}
-
-static unit quiet(paygo_chemistry chemistry)
-{
-    unit it;
-    memset(&it, 0, sizeof it);
-    it.battery = paygo_battery_presets[chemistry];
-    it.board = paygo_board_presets[PAYGO_BOARD_PROTECTED];
-    it.readings.battery_mv = 12800;
-    it.readings.panel_mv = 13200;
-    it.readings.load_ma = 0;
-    it.readings.battery_dc = 250;
-    it.readings.board_dc = 300;
-    it.readings.battery_peak_mv = 12800;
-    it.readings.panel_peak_mv = 13200;
-    it.readings.output_peak_mv = 12800;
-    it.readings.wanted = -1;
-    paygo_law_begin(&it.law, &it.battery, &it.board, 0);
-    it.law.charge = -1;
-    return it;
 }
 
 static void step(unit *it, int32_t dt_s)
@@ -81,7 +54,7 @@ static int32_t length(int32_t dt_s)
 static int32_t noise(const protection *one, paygo_chemistry chemistry, int32_t centre, int32_t amplitude, int32_t dt_s,
                      int32_t *cleared)
 {
-    unit it = quiet(chemistry);
+    unit it = quiet_unit(chemistry);
     int32_t beyond_s = 0, back_s = 0, left_s = 0, raised = 0, passed_s = 0, flip_s = -1000000, value = centre;
     *cleared = 0;
     if (one->alert == PAYGO_ALERT_CHARGER_FAULT) {
@@ -149,7 +122,7 @@ static void test_protection(const protection *one, paygo_chemistry chemistry, in
 static void test_overloads(int32_t dt_s)
 {
     static const int32_t good_s = 120, short_try_s = 5;
-    unit it = quiet(PAYGO_AGM);
+    unit it = quiet_unit(PAYGO_AGM);
     int32_t passed_s, beyond_s = 0, fine_s = 0, left_s = 0, value = 0, over = 0, shorts = 0;
     for (passed_s = 0; passed_s < HOURS * 3600;) {
         const int32_t taken_s = length(dt_s);
@@ -174,7 +147,7 @@ static void test_overloads(int32_t dt_s)
     /* It trips, is tried again, and has to be fine for a while. */
     CHECK(over >= 1 && over <= HOURS * 3600 / (it.board.current.trip_s + it.board.current.clear_s + good_s) + 1);
 
-    it = quiet(PAYGO_AGM);
+    it = quiet_unit(PAYGO_AGM);
     fine_s = 0;
     step(&it, 1);
     for (passed_s = 0; passed_s < HOURS * 3600;) {
@@ -197,7 +170,7 @@ static void test_overloads(int32_t dt_s)
 
 static void test_all(paygo_chemistry chemistry, int32_t dt_s)
 {
-    const unit it = quiet(chemistry);
+    const unit it = quiet_unit(chemistry);
     const paygo_battery_limits *battery = &it.battery;
     const paygo_board_limits *board = &it.board;
     const protection all[] = {
