@@ -128,7 +128,7 @@ class SimulatedUnit:
             return
         inputs, outputs = self._inputs, self._outputs
         self.told = measured or self.home.measured
-        _put_measured(inputs.measured, self.told)
+        _put_measured(inputs.measured, self.told if world_ms else self.told.again())
         inputs.world_ms = world_ms
         inputs.wire_ms = wire_ms
         inputs.key = key.encode() or b"\0"

@@ -12,7 +12,8 @@
 
 /*
  * What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is the highest since the last
- * call of hal_wait, and told once; a port that has none leaves it 0.
+ * call of hal_wait, and told once, to a step before which nothing was being said (as main.c does); a port that has none
+ * leaves it 0.
  */
 typedef struct {
     int32_t battery_mv;

@@ -129,7 +129,8 @@ class EmulatedUnit:
         while self._chip is not None:
             console = bytes(self._rx[:CONSOLE_BYTES])
             del self._rx[:CONSOLE_BYTES]
-            asked = frame(self.told, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
+            readings = self.told if world_ms else self.told.again()
+            asked = frame(readings, console=len(console), key=key, world_ms=world_ms, wire_ms=wire_ms)
             try:
                 self._take(self._chip.exchange(asked, console))
             except Problem:

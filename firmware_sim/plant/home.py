@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmware_sim.plant.battery import Battery
 from firmware_sim.plant.panel import Panel
@@ -63,6 +63,10 @@ class Measured:
     panel_peak_v: float = 0.0
     output_peak_v: float = 0.0
     load_peak_a: float = 0.0
+
+    def again(self) -> Measured:
+        """The same at the same moment: a peak is told once."""
+        return replace(self, battery_peak_v=0.0, panel_peak_v=0.0, output_peak_v=0.0, load_peak_a=0.0)
 
 
 class SolarHome:

@@ -129,6 +129,20 @@ def test_a_peak_between_two_steps_of_the_law_is_not_lost():
     assert log(unit) == ["SHORT_CIRCUIT,RAISED,60000,mA"]
 
 
+def test_a_peak_is_told_once_whatever_is_asked_in_its_moment():
+    """What the law has seen of a moment it does not see again, when bytes and keys come without time in between."""
+    unit = lit_unit()
+    unit.pass_time(1000)
+    unit.home.set_fault("surge_v", 3)
+    unit.pass_time(1000)
+    due_ms = unit.world_due_ms
+    assert due_ms > 1000, "seen, and no alert"
+    for _ in range(2):
+        assert reply(unit, "STATUS")[0] == "ACTIVE"
+        unit.press("#")
+    assert unit.world_due_ms == due_ms
+
+
 def test_a_restart_does_not_try_a_shorted_output_at_once():
     """H20: the protection is active from the first moment on."""
     unit = lit_unit()
