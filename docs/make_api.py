@@ -64,6 +64,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "hw_bridge.drivers.testing": ("Line",),
     "hw_bridge.actions": ("ActionStore", "Action"),
     "hw_bridge.simulated": ("simulated_unit", "RunningUnit", "ControlClient"),
+    "firmware_sim.control_unit": ("ControlUnit",),
     "firmware_sim.unit": ("SimulatedUnit",),
     "firmware_sim.mcu.unit": ("EmulatedUnit",),
     "firmware_sim.mcu.build": ("starter",),

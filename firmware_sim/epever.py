@@ -69,7 +69,7 @@ _SLOT = _RECORD.size + 2
 
 
 class EpeverUnit:
-    """The charger on its plant. Feed it bytes and time, take what it says; `SimulatedUnit` tells what its parts mean.
+    """The charger on its plant. Feed it bytes and time, take what it says; `ControlUnit` tells what its parts mean.
 
     What is set (holding registers) is kept over power cuts, in two slots by turns. The load is switched by coil 2 and
     is as register 0x906A says after a start.

@@ -24,7 +24,7 @@ EXAMPLE = DeviceConfig.from_hex("a29ab82edc5fbbc41ec9530f6dac86b1", starting_cod
 
 
 class KeypadUnit:
-    """What both kinds share: time, credit, the plant, the wire. SimulatedUnit says what each attribute is."""
+    """What both kinds share: time, credit, the plant, the wire. ControlUnit says what each attribute is."""
 
     dialect = Dialect.REFERENCE_C
 

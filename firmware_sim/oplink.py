@@ -25,7 +25,7 @@ LOW_BATTERY_V = 12.0
 
 
 class OplinkUnit:
-    """The appliance on its plant; `SimulatedUnit` tells what its parts mean. line: what RFC 2217 says of the line."""
+    """The appliance on its plant; `ControlUnit` tells what its parts mean. line: what RFC 2217 says of the line."""
 
     charge = True
     light = "dark"

@@ -32,7 +32,7 @@ LINUX = sys.platform == "linux"
 
 
 class Unit(Protocol):
-    """What is served: a unit on the PC or on an emulated chip (SimulatedUnit says what each does)."""
+    """What is served: a unit on the PC or on an emulated chip (ControlUnit says what each does)."""
 
     storage: Storage
     home: SolarHome

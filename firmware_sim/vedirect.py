@@ -39,7 +39,7 @@ class VeDirectCharger:
     """The charger on its plant. Feed it bytes and time, take what it says. It starts with power.
 
     Load and mode are settings, kept over power cuts; the yields that it counts are not. Raises PaygoError for a storage
-    that is none of a charger. Its attributes are those that SimulatedUnit has.
+    that is none of a charger. Its attributes are those that ControlUnit has.
     """
 
     def __init__(self, storage: Storage, home: SolarHome, *, serial: str = "HQ2146SIM01") -> None:
@@ -85,7 +85,7 @@ class VeDirectCharger:
         self._tx.clear()
 
     def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
-        """Plans a cut inside a write to storage, as SimulatedUnit.cut_power."""
+        """Plans a cut inside a write to storage, as ControlUnit.cut_power."""
         self._cut = PowerCut(at_byte, after_writes, kill)
 
     def press(self, keys: str) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from firmware_sim.control_unit import ControlUnit
 from firmware_sim.mcu.chip import Chip, Exchange
-from firmware_sim.mcu.frames import CONSOLE_BYTES, Answer, frame
+from firmware_sim.mcu.frames import CONSOLE_BYTES, frame
 from firmware_sim.plant.board import Board
 from firmware_sim.plant.home import Measured, SolarHome
-from firmware_sim.power_cut import PowerCut
-from firmware_sim.sleep import NEVER_DUE_MS, wakes
+from firmware_sim.sleep import NEVER_DUE_MS
 from firmware_sim.storage import Storage
-from firmware_sim.unit import COLOURS, KEYS, LONGEST_BACKLOG
-from paygo_core.errors import PaygoError, Problem
+from paygo_core.errors import Problem
 
 
-class EmulatedUnit:
+class EmulatedUnit(ControlUnit):
     """What SimulatedUnit is, on a chip: feed it bytes and time, take what it says. Close it, or use `with`.
 
     start: makes a chip with power from the stored bytes. board: its revision. first_boot: what the unit's
@@ -31,24 +30,11 @@ class EmulatedUnit:
         board: Board = "legacy",
         first_boot: int = 1,
     ) -> None:
-        self.storage = storage
-        self.home = home
-        self.powered = False
-        self.output = False
-        self.charge = True
-        self.target_v = 0.0
-        self.light = "dark"
-        self.last_blink: tuple[str, int] = ("dark", 0)
-        self.wire_due_ms: int | None = None
-        self.world_due_ms = NEVER_DUE_MS
-        self.told = home.measured
+        super().__init__(storage, home)
         self._start = start
         self._board = board
         self._first_boot = first_boot
         self._chip: Chip | None = None
-        self._rx = bytearray()
-        self._tx = bytearray()
-        self._cut: PowerCut | None = None
         self.power_on()
 
     def __enter__(self) -> EmulatedUnit:
@@ -79,49 +65,13 @@ class EmulatedUnit:
         if self._chip is not None:
             self._chip.close()
             self._chip = None
-        self.powered = False
-        self.output = False
-        self.light = "dark"
-        self.wire_due_ms = None
-        self.world_due_ms = NEVER_DUE_MS
-        self._rx.clear()
-        self._tx.clear()
+        super().power_off()
 
     def cut_power(self, at_byte: int, after_writes: int = 0, *, kill: bool = False) -> None:
-        """Plans a cut inside a write to storage: after `at_byte` bytes of the write that follows `after_writes` others.
-
-        With `kill` this process dies there, as if by SIGKILL. Raises PaygoError for numbers below 0.
-        """
-        self._cut = PowerCut(at_byte, after_writes, kill)
+        """Plans a cut inside a write to storage, which the chip is told."""
+        super().cut_power(at_byte, after_writes, kill=kill)
         if self._chip is not None:
             self._chip.plan(self._first_boot, self._board, self._cut)
-
-    def feed(self, data: bytes) -> None:
-        """Bytes on the console's wire. A unit without power does not hear them."""
-        if self.powered:
-            self._rx += data[: LONGEST_BACKLOG - len(self._rx)]
-
-    def press(self, keys: str) -> None:
-        """Presses keys: 0 to 9, * to begin an entry, # to ask for the state. Raises PaygoError for others."""
-        if any(key not in KEYS for key in keys):
-            raise PaygoError("the keypad has no such key", f"its keys are {KEYS}")
-        for key in keys:
-            self._run(0, 0, key)
-
-    def pass_time(self, world_ms: int, wire_ms: int = 0) -> None:
-        """Lets time pass, in ms. The plant goes on in steps of at most 10 s, and the chip sleeps while nothing changes.
-
-        Wire time passes with the chip's first frame.
-        """
-        for step, measured in wakes(self, world_ms):
-            self._run(step, wire_ms, measured=measured)
-            wire_ms = 0
-
-    def take(self) -> bytes:
-        """What the unit has said since the last call."""
-        said = bytes(self._tx)
-        self._tx.clear()
-        return said
 
     def _run(self, world_ms: int, wire_ms: int, key: str = "", measured: Measured | None = None) -> None:
         """Frames to the chip until it has taken in what there is. A chip that fails is switched off."""
@@ -161,11 +111,3 @@ class EmulatedUnit:
         self.wire_due_ms = None if last.wire_due_ms == NEVER_DUE_MS else last.wire_due_ms
         self.world_due_ms = last.world_due_ms
         self._tx += exchange.said
-
-    def _act(self, answer: Answer) -> None:
-        self.output = answer.output
-        self.charge = answer.charge
-        self.target_v = answer.target_mv / 1000
-        self.light = COLOURS[answer.light]
-        if answer.blinks:
-            self.last_blink = (COLOURS[answer.blinking], answer.blinks)
