@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import numpy as np
+from battery_reference import ReferenceBattery
 
 from firmware_sim.fleet.engine import ALWAYS, FULL, Fleet, sky
-from firmware_sim.plant.battery import Battery
-from firmware_sim.plant.catalogue import BatterySheet, Kit
+from firmware_sim.plant.battery_sheets import BatterySheet
+from firmware_sim.plant.catalogue import Kit
 from firmware_sim.plant.loads import LIGHTS_HOME
 from firmware_sim.plant.panel import Panel
 
@@ -28,10 +29,10 @@ SHEETS = {
 
 def curves(capacity_ah: float) -> list[tuple[int, list[float], float, float]]:
     """For each of HOURS: the voltage of the fleet's battery at each of SHARES, the share that it gave when it came to
-    CUT_OFF_V, and by how many V the single unit's battery differed at most until then."""
+    CUT_OFF_V, and by how many V the published formulas' battery differed at most until then."""
     sheet = BatterySheet("any", "agm", capacity_ah, RESISTANCE_OHM[int(capacity_ah)], 0.3 * capacity_ah, 10.0, 0.0, 200)
     fleet = Fleet(Kit("any", Panel(), sheet, "legacy", False, LIGHTS_HOME), len(HOURS), charge=1.0)
-    singles = [Battery(capacity_ah, 1.0) for _ in HOURS]
+    references = [ReferenceBattery(capacity_ah, 1.0) for _ in HOURS]
     seen: list[dict[float, float]] = [{} for _ in HOURS]
     given, apart = [0.0] * len(HOURS), [0.0] * len(HOURS)
     amperes = capacity_ah / np.array(HOURS)
@@ -43,15 +44,15 @@ def curves(capacity_ah: float) -> list[tuple[int, list[float], float, float]]:
         fleet.put("demand_w", amperes * np.maximum(fleet.get("volts"), 6.0))
         fleet.step(night)
         volts, charge = fleet.get("volts").tolist(), (fleet.get("charge") / FULL).tolist()
-        for at, single in enumerate(singles):
-            single.step(60.0, float(-amperes[at]) - 0.1 / volts[at])
+        for at, reference in enumerate(references):
+            reference.step(60.0, float(-amperes[at]) - 0.1 / volts[at])
             if given[at]:
                 continue
             if volts[at] <= CUT_OFF_V:
                 given[at] = (minute + 1) / 60 / HOURS[at]
                 continue
             if minute >= SETTLE:
-                apart[at] = max(apart[at], abs(single.voltage - volts[at]))
+                apart[at] = max(apart[at], abs(reference.voltage - volts[at]))
                 for share in SHARES:
                     if charge[at] <= share and share not in seen[at]:
                         seen[at][share] = volts[at]
@@ -60,7 +61,7 @@ def curves(capacity_ah: float) -> list[tuple[int, list[float], float, float]]:
 
 def main() -> None:
     """Prints the table of docs/plant.md."""
-    print("| Ah | rate | 100 % | 75 % | 50 % | 25 % | given to 10.5 V | single unit | data sheets |")
+    print("| Ah | rate | 100 % | 75 % | 50 % | 25 % | given to 10.5 V | published | data sheets |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for capacity in RESISTANCE_OHM:
         for hours, volts, given, apart in curves(capacity):

@@ -72,9 +72,10 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "firmware_sim.storage": ("Storage",),
     "firmware_sim.sabotage": ("Sabotage",),
     "firmware_sim.plant.home": ("SolarHome", "Measured"),
-    "firmware_sim.plant.battery": ("Battery",),
+    "firmware_sim.plant.battery": ("Battery", "Cells"),
+    "firmware_sim.plant.battery_sheets": ("BatterySheet", "BATTERIES", "battery_sheet"),
     "firmware_sim.plant.panel": ("Panel",),
-    "firmware_sim.plant.catalogue": ("Kit", "BatterySheet", "KITS", "PANELS", "BATTERIES", "kit"),
+    "firmware_sim.plant.catalogue": ("Kit", "KITS", "PANELS", "kit"),
     "firmware_sim.plant.loads": (
         "Household",
         "Appliance",

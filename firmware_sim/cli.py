@@ -12,6 +12,7 @@ from firmware_sim.cli_fleet import fleet
 from firmware_sim.cli_metrics import metrics
 from firmware_sim.cli_report import report
 from firmware_sim.cli_scenario import run
+from firmware_sim.plant.battery_sheets import CAPACITY_AH, CHEMISTRIES, Chemistry
 from firmware_sim.plant.board import BOARDS, Board
 from firmware_sim.protocols import OTHERS, OURS
 from paygo_core.errors import PaygoError
@@ -40,6 +41,16 @@ def sim() -> None:
 @click.option("--state", type=click.Path(path_type=Path), help="Keep the unit's storage in this file across restarts.")
 @click.option("--start-hour", type=FiniteFloat(0, 24), default=6.0, show_default=True, help="Hour of day at start.")
 @click.option("--charge", type=FiniteFloat(0, 1), default=0.7, show_default=True, help="State of charge at start.")
+@click.option(
+    "--battery",
+    type=click.Choice(CHEMISTRIES),
+    default="flooded",
+    show_default=True,
+    help="The battery's chemistry. The unit takes it for flooded until 'paygo bridge battery' tells it.",
+)
+@click.option(
+    "--capacity", type=FiniteFloat(*CAPACITY_AH), default=18, show_default=True, metavar="AH", help="Its capacity."
+)
 @click.option(
     "--sabotage",
     type=click.Choice(["none", "replay", "output", "alert", "count", "mute"]),
@@ -78,6 +89,8 @@ def serve(
     state: Path | None,
     start_hour: float,
     charge: float,
+    battery: Chemistry,
+    capacity: float,
     sabotage: str,
     mcu: str,
     board: Board,
@@ -91,7 +104,13 @@ def serve(
     Example, a unit whose day passes in 24 minutes:
       paygo sim serve --link /tmp/unit --control /tmp/unit.ctl --speed 60 --state unit.eeprom
       paygo bridge status /tmp/unit
+
+    \b
+    Example, a unit with a lithium battery, which it is told of once it is set up:
+      paygo sim serve --link /tmp/unit --board protected --battery lfp --capacity 12
+      paygo bridge battery /tmp/unit --replace lfp --capacity 12
     """
+    from firmware_sim.plant.battery_sheets import battery_sheet
     from firmware_sim.plant.home import SolarHome
     from firmware_sim.sabotage import Sabotage
     from firmware_sim.serve import Address, Server, Unit
@@ -116,7 +135,7 @@ def serve(
         raise PaygoError("--control names no place", "it is a path, or HOST:PORT")
     with ExitStack() as owner:
         storage = owner.enter_context(closing(Storage(state)))
-        home = SolarHome(start_hour=start_hour, state_of_charge=charge)
+        home = SolarHome(start_hour=start_hour, state_of_charge=charge, battery=battery_sheet(battery, capacity))
         first_boot = 1 + secrets.randbelow(1 << 31)
         unit: Unit
         if protocol != OURS:

@@ -183,7 +183,7 @@ class OplinkUnit:
             "vb": round(battery.voltage * 1000),
             "cp": round(battery.state_of_charge * 100),
             "th": 100,
-            "ca": round(battery.capacity_ah * 1000),
+            "ca": round(battery.sheet.capacity_ah * 1000),
             "ds": int(current < 0),
             "cg": int(current > 0),
             "lb": int(battery.voltage < LOW_BATTERY_V),

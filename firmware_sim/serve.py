@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from firmware_sim.plant.battery_sheets import battery_sheet
 from firmware_sim.plant.home import SolarHome
 from firmware_sim.remote_port import RemotePort
 from firmware_sim.storage import Storage
@@ -362,6 +363,10 @@ class Server:
             for name, value in request.items():
                 unit.home.set_value(name, value)
             return {}
+        if op == "battery":
+            sheet = battery_sheet(request.get("chemistry"), request.get("capacity_ah"))
+            unit.home.put_in(sheet, request.get("state_of_charge", 0.7))
+            return {"battery": sheet.name}
         if op == "fault":
             unit.home.set_fault(str(request.get("name")), request.get("value"))
             return {}
@@ -371,7 +376,7 @@ class Server:
             return {**_reading(unit), "line": line}
         raise PaygoError(
             f"there is no operation {op!r}",
-            "operations are advance, power, cut_power, press, read, plant and fault",
+            "operations are advance, power, cut_power, press, read, plant, battery and fault",
         )
 
 
@@ -400,6 +405,7 @@ def _reading(unit: Unit) -> dict[str, Any]:
         "light": unit.light,
         "last_blink": list(unit.last_blink),
         "lamp_lit": measured.load_a > 0,
+        "battery": home.battery.sheet.name,
         "battery_voltage": home.battery.voltage,
         "battery_current": measured.battery_a,
         "panel_voltage": measured.panel_v,

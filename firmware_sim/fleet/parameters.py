@@ -1,42 +1,22 @@
 """The numbers that the engine steps a kit's panel, battery and board with.
 
-The formulas and their sources are in docs/plant.md. The battery's are those of `firmware_sim.plant.battery` with their
-powers replaced by quotients that a vector divides quickly.
+The formulas and their sources are in docs/plant.md. The battery's are those of `firmware_sim.plant.battery`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from firmware_sim._fleet import ffi, lib
-from firmware_sim.plant.battery import DISCHARGE_EDGE, DISCHARGE_FAR, REFERENCE_AH
-from firmware_sim.plant.battery import REST_V as LEAD_REST_V
-from firmware_sim.plant.catalogue import LEAD_ACID, BatterySheet, Kit
+from firmware_sim.plant.battery import FAR_UP, MONTH_S, cells_of
+from firmware_sim.plant.battery_sheets import CHEMISTRIES, LEAD_ACID, BatterySheet
+from firmware_sim.plant.catalogue import Kit
 from firmware_sim.plant.panel import Panel
 from paygo_core.errors import PaygoError
 
-FAR_UP = 1e6
-"""A voltage or an energy that nothing reaches."""
-CHEMISTRIES = ("flooded", "agm", "gel", "lfp")
-MONTH_S = 30 * 86_400
 UNIT_W = 0.1
-
-LFP_REST_V = (8.05, 12.27, 12.64, 12.78, 12.84, 12.88, 12.92, 12.98, 13.02, 13.05, 13.39)
-"""Of four cells (IFR18650 data sheet, times four)."""
-
-LEAD = {
-    "cells": 6.0, "charge_near": 6.0, "charge_bend": 0.65 * REFERENCE_AH, "charge_far": 0.65, "charge_edge": 1.002,
-    "discharge_near": 4.0, "discharge_bend": 2.2 * REFERENCE_AH, "discharge_far": DISCHARGE_FAR,
-    "discharge_edge": DISCHARGE_EDGE, "final_v": 2.45, "follow_s": 600.0, "efficiency_slope": 20.73,
-    "bms_open_v": FAR_UP, "bms_close_v": FAR_UP,
-}  # fmt: skip
-LFP = {
-    "cells": 4.0, "charge_near": 0.02, "charge_bend": 18.0, "charge_far": 0.006, "charge_edge": 1.06,
-    "discharge_near": 0.02, "discharge_bend": 20.0, "discharge_far": 0.006, "discharge_edge": 0.08, "final_v": 3.9,
-    "follow_s": 300.0, "efficiency_slope": 400.0, "bms_open_v": 15.2, "bms_close_v": 14.4,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,11 +83,8 @@ def _panel(model: Any, panel: Panel) -> None:
 
 
 def _battery(model: Any, battery: BatterySheet) -> None:
-    lithium = battery.chemistry == "lfp"
-    for name, value in (LFP if lithium else LEAD).items():
+    for name, value in asdict(cells_of(battery)).items():
         setattr(model, name, value)
-    for place, volts in enumerate(LFP_REST_V if lithium else LEAD_REST_V):
-        model.rest_v[place] = volts
     model.capacity_as = battery.capacity_ah * 3600.0
     model.ohm = battery.resistance_ohm
     model.leak_per_s = battery.self_discharge / MONTH_S

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from firmware_sim.plant.battery import Battery
+from firmware_sim.plant.battery_sheets import BatterySheet, battery_sheet
 from firmware_sim.plant.panel import Panel
 from paygo_core.errors import PaygoError
 
@@ -15,6 +16,8 @@ UNIT_DRAW_A = 0.008
 RTC_AT_START = 1_767_225_600
 """What the unit's clock chip says at midnight of the first day, in seconds; it counts world time."""
 LAMP_CUT_OUT_V = 6.0
+USUAL_BATTERY = battery_sheet("flooded", 18)
+"""What a unit has when nobody has told it another (H28)."""
 SHORTED_A = 60.0
 """What flows into a short circuit until the hardware opens the output."""
 
@@ -31,6 +34,7 @@ FAULTS = {
     "battery_disconnected": (0.0, 1.0),
     "battery_sensor_offset_v": (-20.0, 20.0),
     "board_heat": (0.0, 200.0),
+    "cell_imbalance_v": (0.0, 3.0),
     "charge_switch_stuck_on": (0.0, 1.0),
     "clock_offset_s": (-9e8, 9e8),
     "clock_stopped": (0.0, 1.0),
@@ -39,9 +43,10 @@ FAULTS = {
     "surge_v": (0.0, 500.0),
 }
 """What `fault` plants: a battery that nobody connected; volts added to its measured voltage; degrees by which the board
-is warmer than the battery; a charge switch that no longer opens; seconds by which somebody turned the clock chip; a
-clock chip that stands still; two panels in series, which give twice the voltage; a short circuit at the output; volts
-of a surge on the panel's wires, in each step. 0 removes."""
+is warmer than the battery; volts by which the fullest cell of a lithium battery is above the others; a charge switch
+that no longer opens; seconds by which somebody turned the clock chip; a clock chip that stands still; two panels in
+series, which give twice the voltage; a short circuit at the output; volts of a surge on the panel's wires, in each
+step. 0 removes."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,16 @@ class Measured:
 class SolarHome:
     """The plant around one unit.
 
-    start_hour: when it begins, hours since midnight. state_of_charge: of the battery, 0 … 1. `time_s` is world time in
+    start_hour: when it begins, hours since midnight. state_of_charge: of the battery, 0 … 1. battery: see
+    `battery_sheet`; a unit that has another than the usual is told so on its console (H28). `time_s` is world time in
     seconds since midnight of the first day.
     """
 
-    def __init__(self, *, start_hour: float = 6.0, state_of_charge: float = 0.7) -> None:
+    def __init__(
+        self, *, start_hour: float = 6.0, state_of_charge: float = 0.7, battery: BatterySheet = USUAL_BATTERY
+    ) -> None:
         self.time_s = start_hour * 3600
-        self.battery = Battery(state_of_charge=state_of_charge)
+        self.battery = Battery(battery, state_of_charge)
         self.panel = Panel()
         self.values: dict[str, float | None] = {
             "ambient": 25.0,
@@ -105,6 +113,16 @@ class SolarHome:
         hour = self.time_s % DAY_S / 3600
         return (hour >= 18 and hour < 23) or 5 <= hour < 6
 
+    def put_in(self, battery: BatterySheet, state_of_charge: object = 0.7) -> None:
+        """Another battery, charged so far (0 … 1), takes the place of the one that is there. The unit is not told.
+
+        Raises PaygoError for a state of charge out of range.
+        """
+        charged = _checked("state_of_charge", state_of_charge, PLANT_RANGES["state_of_charge"])
+        self.battery = Battery(battery, charged)
+        self.battery.temperature = self._value("ambient")
+        self.measured = self._measure(panel_v=0.0, panel_a=0.0, load_a=0.0)
+
     def set_value(self, name: str, value: object) -> None:
         """Sets state_of_charge (0 … 1), ambient (°C), clearness (of a clear sky), irradiance (W/m²) or lamp_w (W).
 
@@ -115,12 +133,10 @@ class SolarHome:
         if name == "irradiance" and value is None:
             self.values[name] = None
             return
-        number = _checked(name, value, PLANT_RANGES[name])
         if name == "state_of_charge":
-            self.battery = Battery(self.battery.capacity_ah, number)
-            self.measured = self._measure(panel_v=0.0, panel_a=0.0, load_a=0.0)
+            self.put_in(self.battery.sheet, value)
         else:
-            self.values[name] = number
+            self.values[name] = _checked(name, value, PLANT_RANGES[name])
 
     def set_fault(self, name: str, value: object) -> None:
         """Plants a fault of FAULTS, or removes it with 0.
@@ -143,7 +159,9 @@ class SolarHome:
         strings = 2.0 if self.faults["panels_in_series"] else 1.0
         stuck = self.faults["charge_switch_stuck_on"] > 0
         open_v = strings * self.panel.open_voltage(irradiance, ambient)
-        there = not self.faults["battery_disconnected"]
+        self.battery.temperature = ambient
+        self.battery.imbalance_v = self.faults["cell_imbalance_v"]
+        there = not (self.faults["battery_disconnected"] or self.battery.bms_open)
         battery_v = self.battery.voltage if there else 0.0
         self.output_on = output
         lit = output and self.lamp_wanted and battery_v > LAMP_CUT_OUT_V

@@ -14,7 +14,8 @@ from firmware_sim.fleet.chunk import CODES, PARTS
 from firmware_sim.fleet.engine import DEEDS
 from firmware_sim.fleet.faults import KINDS
 from firmware_sim.fleet.parameters import native
-from firmware_sim.plant.catalogue import BATTERIES, KITS, PANELS, BatterySheet, Kit
+from firmware_sim.plant.battery_sheets import BATTERIES
+from firmware_sim.plant.catalogue import KITS, PANELS, Kit
 from firmware_sim.plant.loads import APPLIANCES, household
 from firmware_sim.plant.sites import SITES
 from firmware_sim.scenario.tables import DAY_S, MOST_DAYS, Source, Table
@@ -294,7 +295,7 @@ class _Reader:
         if table.has("battery"):
             made = replace(made, battery=BATTERIES[table.choice("battery", BATTERIES)])
         if table.has("capacity_ah"):
-            made = replace(made, battery=_sized(made.battery, table.number("capacity_ah", 2, 1000)))
+            made = replace(made, battery=made.battery.sized(table.number("capacity_ah", 2, 1000)))
         if table.has("panel"):
             made = replace(made, panel=PANELS[table.choice("panel", PANELS)])
         if table.has("appliances"):
@@ -504,13 +505,3 @@ class _Reader:
         return Expectation(
             "verdict", subject, units, verdict, least, most, table.window("within", self._end_s), token=token
         )
-
-
-def _sized(battery: BatterySheet, capacity_ah: float) -> BatterySheet:
-    """The same battery larger or smaller: resistance falls, current and mass rise with the capacity."""
-    share = capacity_ah / battery.capacity_ah
-    return replace(
-        battery, name=f"{battery.chemistry} {capacity_ah:g} Ah", capacity_ah=capacity_ah,
-        resistance_ohm=battery.resistance_ohm / share, charge_a=battery.charge_a * share,
-        mass_kg=battery.mass_kg * share,
-    )  # fmt: skip

@@ -9,6 +9,7 @@ cut_power    at_byte [after_writes] [kill]   lets the next write (or one later) 
 press        keys           presses keys of the keypad, 0-9, * and #
 read                        world time, supply, output, lights, what the plant measures, how many writes were done
 plant        NAME: VALUE …  sets plant values, see firmware_sim.plant.home
+battery      chemistry capacity_ah [state_of_charge]   puts another battery in; the unit is not told
 fault        name value     plants or removes a fault, see firmware_sim.plant.home
 """
 

@@ -82,6 +82,9 @@ HOSTILE = [
     '{"op":"press","keys":12}', '{"op":"press","keys":["1"]}', '{"op":"press","keys":"12a"}',
     '{"op":"press","keys":"\\u0661"}', '{"op":"plant","lamp_w":NaN}', '{"op":"plant","lamp_w":"6"}',
     '{"op":"plant","lamp_w":-Infinity}', '{"op":"plant","nothing":1}', '{"op":"plant","state_of_charge":null}',
+    '{"op":"battery"}', '{"op":"battery","chemistry":"lfp"}', '{"op":"battery","chemistry":"nimh","capacity_ah":7}',
+    '{"op":"battery","chemistry":"lfp","capacity_ah":12,"state_of_charge":null}',
+    '{"op":"battery","chemistry":["lfp"],"capacity_ah":12}', '{"op":"battery","chemistry":"lfp","capacity_ah":1e300}',
     '{"op":"fault"}', '{"op":"fault","name":"battery_sensor_offset_v"}', '{"op":"fault","name":["x"],"value":1}',
     '{"op":"fault","name":"battery_sensor_offset_v","value":21}',
     '{"op":"fault","name":"battery_sensor_offset_v","value":{}}',
@@ -104,10 +107,10 @@ def test_a_request_that_makes_no_sense_gets_an_error(line):
 
 
 names = st.sampled_from(
-    ["op", "seconds", "on", "at_byte", "after_writes", "keys", "name", "value", "lamp_w", "ambient"]
+    ["op", "seconds", "on", "at_byte", "after_writes", "keys", "name", "value", "lamp_w", "ambient", "capacity_ah"]
 )
 values = st.none() | st.booleans() | st.floats() | st.integers(-1, 70_000) | st.text(max_size=5) | st.lists(st.none())
-ops = st.sampled_from(["advance", "power", "cut_power", "press", "read", "plant", "fault"])
+ops = st.sampled_from(["advance", "power", "cut_power", "press", "read", "plant", "battery", "fault"])
 
 
 @settings(max_examples=300, deadline=None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware_sim.plant.catalogue import BATTERIES, KITS, LEAD_ACID, PANELS, kit
+from firmware_sim.plant.battery_sheets import BATTERIES, LEAD_ACID
+from firmware_sim.plant.catalogue import KITS, PANELS, kit
 from firmware_sim.plant.loads import (
     APPLIANCES,
     ARCHETYPES,

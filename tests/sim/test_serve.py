@@ -325,3 +325,19 @@ def test_power_and_faults_over_the_control_socket(tmp_path: Path):
         assert unit.ask(op="plant", lamp_w=10, irradiance=None)["ok"]
         assert unit.ask(op="advance", seconds=20)["ok"]
         assert unit.ask(op="read")["output"] is False
+
+
+def test_a_unit_is_served_with_the_battery_that_was_asked_for():
+    """And changes it while it runs: over the control socket, and over the console."""
+    with serving("--control", "127.0.0.1:0", "--board", "protected", "--battery", "lfp", "--capacity", "12") as unit:
+        reading = unit.ask(op="read")
+        assert reading["battery"] == "lfp 12 Ah"
+        assert 12.9 < reading["battery_voltage"] < 13.1, "seven tenths of lithium"
+        with Serial(unit.port, timeout=10) as port:
+            port.write(HDK_SETUP + b"#BATTERY;LFP;12\n")
+            assert port.read_until(b"#BATTERY;LFP;12\r\n").endswith(b"#BATTERY;LFP;12\r\n")
+            assert unit.ask(op="battery", chemistry="gel", capacity_ah=40, state_of_charge=0.5)["ok"]
+            assert unit.ask(op="read")["battery"] == "gel 40 Ah"
+            port.write(b"#BATTERY;GEL;40\n")
+            assert port.read_until(b"#BATTERY;GEL;40\r\n").endswith(b"#BATTERY;GEL;40\r\n")
+        assert unit.ask(op="read")["powered"]
