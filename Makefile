@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc/batch/*.[ch] firmware_sim/fleet/csrc/*.[ch])
+SOURCES := pyproject.toml setup.py $(wildcard */_*_build.py */csrc/*.[ch] */csrc/batch/*.[ch] firmware_sim/fleet/csrc/*.[ch] firmware_sim/ports/woken.[ch])
 PORTABLE := $(wildcard paygo_core/csrc/*.c firmware_sim/csrc/*.c)
 CSRC := $(PORTABLE) $(wildcard paygo_core/csrc/batch/*.c)
 FLEET_CSRC := $(wildcard firmware_sim/fleet/csrc/*.c)

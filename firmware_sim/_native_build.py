@@ -6,6 +6,7 @@ from runpy import run_path
 from cffi import FFI
 
 CSRC = Path("firmware_sim/csrc")
+PORTS = Path("firmware_sim/ports")
 
 # By path: the package itself cannot be imported before its own extension is built.
 core = run_path("paygo_core/_native_build.py")
@@ -80,11 +81,19 @@ typedef struct { paygo_storage_state storage; paygo_factory factory; paygo_saved
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
 void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const paygo_reader *storage, uint32_t first_boot);
 void paygo_read_from_image(paygo_reader *reader, const uint8_t *image);
+
+typedef struct { paygo_firmware firmware; ...; } paygo_woken;
+typedef struct { paygo_colour colour; uint8_t blinks; } paygo_woken_answer;
+void paygo_woken_begin(paygo_woken *woken);
+void paygo_woken_sleep(paygo_woken *woken, uint32_t until_s);
+paygo_woken_answer paygo_woken_enter(paygo_woken *woken, uint32_t at_s, const char *digits, size_t length);
+void paygo_woken_hear(paygo_woken *woken, const char *bytes, uint16_t length);
+void paygo_woken_restart(paygo_woken *woken, uint32_t at_s);
 """
 )
 
 READ_FROM_IMAGE = """
-#include "firmware.h"
+#include "woken.h"
 
 #include <string.h>
 
@@ -105,8 +114,13 @@ ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "firmware_sim._native",
     READ_FROM_IMAGE,
-    sources=[*core["SOURCES"], str(core["CSRC"] / "slots.c"), *(str(path) for path in sorted(CSRC.glob("*.c")))],
-    include_dirs=[str(core["CSRC"]), str(CSRC)],
-    depends=[str(path) for room in (core["CSRC"], CSRC) for path in sorted(room.glob("*.h"))],
+    sources=[
+        *core["SOURCES"],
+        str(core["CSRC"] / "slots.c"),
+        *(str(path) for path in sorted(CSRC.glob("*.c"))),
+        str(PORTS / "woken.c"),
+    ],
+    include_dirs=[str(core["CSRC"]), str(CSRC), str(PORTS)],
+    depends=[str(path) for room in (core["CSRC"], CSRC, PORTS) for path in sorted(room.glob("*.h"))],
     extra_compile_args=["-std=c99", "-O2"],
 )

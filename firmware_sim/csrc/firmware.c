@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* The clock is stored before it comes this close to the time at which the stored state would wake up. */
-#define SAVE_MARGIN_S 30U
-
 /* World time that was held is counted in parts, so that each fits into 16 bits. */
 #define LONGEST_PASS_MS 60000U
 
@@ -595,7 +592,7 @@ static bool clock_matters(const paygo_firmware *firmware)
 /* The clock of a unit whose credit or wait runs is stored ahead, so that a power cut gains nothing (T36). */
 static bool save_clock(paygo_firmware *firmware)
 {
-    if (!clock_matters(firmware) || firmware->live.unit.clock + SAVE_MARGIN_S < firmware->wakes_at) {
+    if (!clock_matters(firmware) || firmware->live.unit.clock + PAYGO_SAVE_MARGIN_S < firmware->wakes_at) {
         return false;
     }
     begin_record(firmware, PAYGO_RECORD_CLOCK, PAYGO_AFTER_NOTHING);
@@ -731,7 +728,7 @@ static uint32_t world_due_ms(const paygo_firmware *firmware)
             hasten(&due_s, firmware->test_s);
         }
         if (clock_matters(firmware) && !firmware->saving) {
-            hasten(&due_s, firmware->wakes_at - SAVE_MARGIN_S - unit->clock);
+            hasten(&due_s, firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
         }
         if (firmware->charger.measured.rtc_s != 0) {
             hasten(&due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);

@@ -36,6 +36,9 @@
 /* The longest step in world time that keeps the promises made about power cuts; a longer one does if it was not due. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
 
+/* The clock is stored before it comes this close to the time at which the stored state would wake up. */
+#define PAYGO_SAVE_MARGIN_S 30U
+
 /* How long a test activation gives light (H22). */
 #define PAYGO_TEST_S 60U
 

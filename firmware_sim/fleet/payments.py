@@ -1,12 +1,11 @@
 """How people pay, and what they type: tokens entered early, on time, late or no more, twice, out of order, mistyped.
 
-Each unit judges them with the brain that its firmware has (`PaygUnit`, the same C), at the simulated time. The shares
-of the habits are typical values; the record of 1 000 systems (arXiv 2502.14630) has all of them.
+Each unit's firmware judges them, woken at the simulated time. The shares of the habits are typical values; the record
+of 1 000 systems (arXiv 2502.14630) has all of them.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +14,9 @@ import numpy.typing as npt
 
 from firmware_sim.fleet.chances import Chances
 from firmware_sim.fleet.engine import ALWAYS, DAY_S
-from paygo_core import DeviceConfig, PaygUnit, TokenType, generate_token
+from firmware_sim.fleet.woken import WokenUnit
+from paygo_core import DeviceConfig, TokenType, generate_token
+from paygo_core.device import Device
 
 PAYERS = ("early", "on-time", "late", "defaulter")
 PURPOSE = 1
@@ -23,7 +24,6 @@ UNLOCK_AFTER_D = 540
 """Days that have to be paid until the unit is the customer's."""
 SOURCES = ("payment", "bonus", "manual", "enable")
 """Where active time comes from."""
-VERDICTS = {TokenType.INVALID: "invalid", TokenType.ALREADY_USED: "already used"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Grant:
     seconds: float
 
 
-class Grants(deque[Grant]):
+class Grants(list[Grant]):
     """A unit's grants, oldest first."""
 
     def use(self, seconds: float, *, unlocked: bool) -> dict[str, float]:
@@ -58,29 +58,33 @@ class Grants(deque[Grant]):
             grant.seconds -= taken
             seconds -= taken
             if grant.seconds <= 0:
-                self.popleft()
+                del self[0]
         if seconds > 0 and unlocked:
             used["enable"] = used.get("enable", 0.0) + seconds
         return used
 
 
-def credit_left(brain: PaygUnit, now: int) -> int:
-    """A unit's credit in s at its own time, as the engine takes it."""
-    brain.tick(now)
-    left = brain.seconds_left
+def unit_of(draw: Chances, unit: int) -> tuple[DeviceConfig, WokenUnit]:
+    """A unit that was just set up, with a key of its own."""
+    config = DeviceConfig(secret_key=draw.bytes(16), starting_code=1 + int(draw.next() * 999_999_998))
+    return config, WokenUnit(Device(f"SIM{unit:07}", config))
+
+
+def credit_left(unit: WokenUnit, now: int) -> int:
+    """A unit's credit in s, as the engine takes it."""
+    left = unit.seconds_left(now)
     return ALWAYS if left is None else min(left, ALWAYS - 1)
 
 
 class Customer:
-    """One unit's customer, their tokens and the brain of their unit. seed, unit: who they are."""
+    """One unit's customer, their tokens and their unit. seed, unit: who they are."""
 
     def __init__(self, seed: int, unit: int) -> None:
         draw = Chances(seed, unit, PURPOSE)
         self._draw = draw
         lot = draw.next()
         self.payer = PAYERS[0 if lot < 0.2 else 1 if lot < 0.6 else 2 if lot < 0.9 else 3]
-        self._config = DeviceConfig(secret_key=draw.bytes(16), starting_code=1 + int(draw.next() * 999_999_998))
-        self._brain = PaygUnit(self._config)
+        self._config, self._unit = unit_of(draw, unit)
         self._count = 1
         self._days = 7 if draw.happens(0.6) else 30
         self._gives_up_d = draw.between(40, 300) if self.payer == "defaulter" else float("inf")
@@ -93,7 +97,7 @@ class Customer:
         """What is typed on a day, in the order of time."""
         typed: list[Entry] = []
         end = (day + 1) * DAY_S
-        while self._next_s < end and not self._brain.unlocked:
+        while self._next_s < end and not self._unit.unlocked:
             if day > self._gives_up_d:
                 if not self._draw.happens(0.02):
                     self._next_s += 7 * DAY_S
@@ -106,22 +110,22 @@ class Customer:
     @property
     def due_s(self) -> float:
         """When something is typed next, at the earliest, in s since the start."""
-        return float("inf") if self._brain.unlocked else self._next_s
+        return float("inf") if self._unit.unlocked else self._next_s
 
     def credit_s(self, now: int) -> int:
         """As the engine takes it."""
-        return credit_left(self._brain, now)
+        return credit_left(self._unit, now)
 
     @property
     def source(self) -> Grant:
         """What the next active seconds are taken off. A unit that was never paid, and is off, has some of none."""
         if self.grants:
             return self.grants[0]
-        return Grant("enable", float("inf") if self._brain.unlocked else 0.0)
+        return Grant("enable", float("inf") if self._unit.unlocked else 0.0)
 
     def use(self, seconds: float) -> dict[str, float]:
         """Takes active seconds off the grants, oldest first, and says where they came from."""
-        return self.grants.use(seconds, unlocked=self._brain.unlocked)
+        return self.grants.use(seconds, unlocked=self._unit.unlocked)
 
     def _pay(self, typed: list[Entry], now: int) -> None:
         draw = self._draw
@@ -159,8 +163,8 @@ class Customer:
         return token.digits
 
     def _enter(self, typed: list[Entry], now: int, token: str, kind: str, reason: str, days: int) -> None:
-        answer = self._brain.enter(token, now)
-        verdict = VERDICTS.get(answer.token_type, "accepted")
+        verdict = self._unit.enter(token, now)
+        verdict = "invalid" if verdict == "waiting" else verdict
         if verdict == "accepted" and days:
             self._paid_d += days if reason == "payment" else 0
             self.grants.append(Grant(reason or "payment", float(days * DAY_S)))

@@ -1,17 +1,14 @@
-"""A unit's brain and who types into it: tokens issued, lost, held back, typed again or wrongly, and the credit."""
+"""A unit's firmware and who types into it: tokens issued, lost, held back, typed again or wrongly, and the credit."""
 
 from __future__ import annotations
 
 from firmware_sim.fleet.chances import Chances
 from firmware_sim.fleet.engine import DAY_S
-from firmware_sim.fleet.payments import VERDICTS, Entry, Grant, Grants, credit_left
+from firmware_sim.fleet.payments import Entry, Grant, Grants, credit_left, unit_of
 from firmware_sim.scenario.reading import Event
-from paygo_core import DeviceConfig, PaygoError, PaygUnit, TokenType, generate_token
-from paygo_core.decoding import Reason
+from paygo_core import PaygoError, TokenType, generate_token
 
 PURPOSE = 3
-CLOCK_STORED_S = 300
-"""How often the firmware stores its clock, ahead, so that a restart costs up to so much and gains nothing."""
 TYPES = {
     "add": TokenType.ADD_TIME, "set": TokenType.SET_TIME, "lock": TokenType.SET_TIME,
     "unlock": TokenType.DISABLE_PAYG, "sync": TokenType.COUNTER_SYNC,
@@ -22,10 +19,7 @@ class Holder:
     """One unit's tokens. seed, unit: its key follows from them."""
 
     def __init__(self, seed: int, unit: int) -> None:
-        draw = Chances(seed, unit, PURPOSE)
-        self._config = DeviceConfig(secret_key=draw.bytes(16), starting_code=1 + int(draw.next() * 999_999_998))
-        self._brain = PaygUnit(self._config)
-        self._ahead_s = 0
+        self._config, self._unit = unit_of(Chances(seed, unit, PURPOSE), unit)
         self._count = 1
         self._slips: dict[str, tuple[str, Event, int]] = {}
         self._last = ""
@@ -54,19 +48,16 @@ class Holder:
         return self._type(token, event.what, event, at_s, self._count)
 
     def restart(self, at_s: int) -> None:
-        """The unit wakes up from what it stored, its clock at the end of the interval."""
-        self._brain.tick(at_s + self._ahead_s)
-        ahead_s = -self._brain.clock % CLOCK_STORED_S
-        self._brain = PaygUnit.from_bytes(self._config, self._brain.to_bytes(ahead_s))
-        self._ahead_s += ahead_s
+        """The unit wakes up from what it stored, its clock ahead."""
+        self._unit.restart(at_s)
 
     def credit_s(self, at_s: int) -> int:
         """As the engine takes it."""
-        return credit_left(self._brain, at_s + self._ahead_s)
+        return credit_left(self._unit, at_s)
 
     def use(self, seconds: float) -> dict[str, float]:
         """Takes active seconds off what was granted, oldest first, and says where they came from."""
-        return self._grants.use(seconds, unlocked=self._brain.unlocked)
+        return self._grants.use(seconds, unlocked=self._unit.unlocked)
 
     def _issue(self, event: Event) -> str:
         value = event.days if event.what in ("add", "set") else 0 if event.what == "lock" else None
@@ -75,11 +66,10 @@ class Holder:
         return token.digits
 
     def _type(self, token: str, kind: str, event: Event, at_s: int, count: int = 0) -> Entry:
-        answer = self._brain.enter(token, at_s + self._ahead_s)
-        verdict = "waiting" if answer.reason is Reason.WAITING else VERDICTS.get(answer.token_type, "accepted")
+        verdict = self._unit.enter(token, at_s)
         if verdict == "accepted":
             self._typed_count = max(self._typed_count, count)
-            if answer.token_type is TokenType.SET_TIME:
+            if TYPES.get(event.what) is TokenType.SET_TIME:
                 self._grants.clear()
             if event.days:
                 self._grants.append(Grant(event.reason, float(event.days * DAY_S)))

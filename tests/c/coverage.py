@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "build" / "coverage"
 TREE = OUTPUT / "tree"
 ROOMS = ("paygo_core/csrc", "paygo_core/csrc/batch", "firmware_sim/csrc")
-INCLUDES = ("-Ipaygo_core/csrc", "-Ifirmware_sim/csrc")
+INCLUDES = ("-Ipaygo_core/csrc", "-Ifirmware_sim/csrc", "-Ifirmware_sim/ports")
 
 COUNTING = ("-O0", "--coverage", "-fprofile-update=atomic", "-frandom-seed=1")
 """The seed lets two extensions that hold the same file count into the same place."""

@@ -1,0 +1,57 @@
+"""One unit's whole firmware in memory: its tokens, waits and storage, woken only when something is done to it."""
+
+from __future__ import annotations
+
+from firmware_sim._native import ffi, lib
+from paygo_core.device import Device
+from paygo_core.errors import PaygoError
+from paygo_core.wire.hdk import encode_setup_plus
+
+VERDICTS = {
+    (lib.PAYGO_GREEN, 2): "accepted",
+    (lib.PAYGO_GREEN, 3): "accepted",
+    (lib.PAYGO_GREEN, 5): "accepted",
+    (lib.PAYGO_GREEN, 1): "already used",
+    (lib.PAYGO_RED, 10): "invalid",
+    (lib.PAYGO_RED, 1): "waiting",
+}
+"""What the lights say of an entry (H24): time, a sync or an unlock, and what was refused."""
+
+
+class WokenUnit:
+    """A unit that was set up as `device` at time 0. It sleeps from one call to the next.
+
+    Times are in s, 0 … 2^32 - 1; one that has passed counts as the latest that it was told (T36). Its control law is
+    stepped elsewhere, by `firmware_sim.fleet.engine`. Raises PaygoError for a device that cannot be set up.
+    """
+
+    __slots__ = ("_unit",)
+
+    def __init__(self, device: Device) -> None:
+        self._unit = ffi.new("paygo_woken *")
+        lib.paygo_woken_begin(self._unit)
+        line = encode_setup_plus(device)
+        lib.paygo_woken_hear(self._unit, line, len(line))
+        if self._unit.firmware.storage != lib.PAYGO_STORAGE_READY:
+            raise PaygoError(f"{device.serial} cannot be set up", "the line of hdk+ has to carry what its device is")
+
+    def enter(self, token: str, at_s: int) -> str:
+        """Types it on the keypad, as many digits as its tokens have; what the lights then say, one of VERDICTS."""
+        digits = token.encode("ascii")
+        answer = lib.paygo_woken_enter(self._unit, at_s, digits, len(digits))
+        return VERDICTS[answer.colour, answer.blinks]
+
+    def restart(self, at_s: int) -> None:
+        """Cuts its power and gives it back: it goes on with what it has stored."""
+        lib.paygo_woken_restart(self._unit, at_s)
+
+    def seconds_left(self, at_s: int) -> int | None:
+        """Its credit in s, None when it is unlocked."""
+        lib.paygo_woken_sleep(self._unit, at_s)
+        unit = self._unit.firmware.live.unit
+        return None if unit.unlocked else int(unit.credit.low) + (int(unit.credit.high) << 32)
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether PAYG is disabled for good (T29)."""
+        return bool(self._unit.firmware.live.unit.unlocked)
