@@ -42,7 +42,8 @@ def metrics(
 
     DIRECTORY is what `paygo sim fleet -o` or `paygo sim run -o` wrote. Without --post the requests are printed, one a
     line. With it, days that the server does not answer go into the next request as historical data, and where a server
-    stays away, into those of the next run; exit status 4 if some are left. Needs the extra `fleet`.
+    stays away, into those of the next run; what is too large for it is cut in halves, down to a day, which is passed
+    over. Exit status 4 if some are left. Needs the extra `fleet`.
 
     \b
     Example:
@@ -63,21 +64,25 @@ def metrics(
     fleet = open_fleet(directory)
     left = 0
     for unit in units:
-        days = days_of(fleet, unit)
+        days, serial = days_of(fleet, unit), serial_of(fleet, unit)
         if url is None:
-            for request in requests(unit, days, key, style, every):
+            for request in requests(serial, days, key, style, every):
                 click.echo(request)
             continue
-        courier = Courier(url, unit, key, style, directory / f"metrics-{unit}.json")
+        courier = Courier(url, serial, key, style, directory / f"metrics-{unit}.json")
         waiting = courier.deliver(days, every)
-        left += waiting
-        said = {"serial": serial_of(unit), "days": len(days), "waiting": waiting, "requests": courier.sent.count}
+        left += waiting + len(courier.refused)
+        said = {"serial": serial, "days": len(days), "waiting": waiting, "requests": courier.sent.count}
+        said["refused"] = courier.refused
         if as_json:
             emit(said)
         else:
-            click.echo(f"{serial_of(unit)}: {len(days) - waiting} of {len(days)} days answered")
+            answered = len(days) - waiting - len(courier.sent.refused.get(url, []))
+            click.echo(f"{serial}: {answered} of {len(days)} days answered")
         if waiting:
-            note(f"{serial_of(unit)}: {courier.problem}; {waiting} days wait for the next run")
+            note(f"{serial}: {courier.problem}; {waiting} days wait for the next run")
+        for day in courier.refused:
+            note(f"{serial}: day {day} is too large for the server (413), and is passed over")
     return Status.NO_ANSWER if left else Status.PASSED
 
 

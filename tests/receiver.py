@@ -10,10 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Receiver:
     """A context manager on a free port.
 
-    statuses: one for each post, the last for ever. answer: makes the body of a 200.
+    statuses: one for each post, the last for ever. answer: makes the body of a 200. longest: a body of more bytes is
+    answered 413, whatever statuses say.
     """
 
-    def __init__(self, *statuses: int, answer: Callable[[bytes], bytes] = lambda _body: b"") -> None:
+    def __init__(
+        self, *statuses: int, answer: Callable[[bytes], bytes] = lambda _body: b"", longest: int = 1 << 30
+    ) -> None:
         self.posts: list[tuple[dict[str, str], bytes]] = []
         self.statuses = list(statuses) or [200]
         receiver = self
@@ -22,7 +25,10 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.posts.append((dict(self.headers), body))
-                status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
+                if len(body) > longest:
+                    status = 413
+                else:
+                    status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
                 said = answer(body) if status == 200 else b""
                 self.send_response(status)
                 self.send_header("Location", "/elsewhere")

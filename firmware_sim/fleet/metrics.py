@@ -23,6 +23,8 @@ from paygo_core.wire.metrics_request import DataFormat, decode_response, encode_
 
 MOST_DAYS = 60
 """Of one request; an older day comes first."""
+TOO_LARGE = 413
+"""HTTP's status."""
 PATIENCE = 3
 """Requests in a row that nobody answers, after which the rest is left for the next run."""
 
@@ -79,16 +81,18 @@ class Style:
 
 @dataclass
 class Sent:
-    """What is known of a unit's requests. count, at: of the last one. answered: days that each server has."""
+    """What is known of a unit's requests. count, at: of the last one. answered: days that each server has, or refused
+    as too large: those of `refused`, by their numbers."""
 
     count: int = 0
     at: int = 0
     answered: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, list[int]] = field(default_factory=dict)
 
 
-def serial_of(unit: int) -> str:
-    """What a simulated unit is called in its requests."""
-    return f"SIM{unit:07}"
+def serial_of(fleet: Fleet, unit: int) -> str:
+    """What a simulated unit is called in its requests: the same whenever this run is told, and nowhere else."""
+    return f"SIM{fleet.run}{unit:07}"
 
 
 def days_of(fleet: Fleet, unit: int) -> list[Day]:
@@ -111,24 +115,28 @@ def days_of(fleet: Fleet, unit: int) -> list[Day]:
     return days
 
 
-def requests(unit: int, days: Sequence[Day], key: bytes | None, style: Style, every: int = 1) -> Iterator[bytes]:
+def requests(serial: str, days: Sequence[Day], key: bytes | None, style: Style, every: int = 1) -> Iterator[bytes]:
     """The requests of a unit whose server answers each, one every `every` days."""
     for count, first in enumerate(range(0, len(days), every), 1):
         part = days[first : first + every]
-        yield _request(unit, part, key, style, count, part[-1].at)
+        yield _request(serial, part, key, style, count, part[-1].at)
 
 
 class Courier:
     """Posts a unit's days to `url`, in order, until a server has answered for each.
 
-    state: a file that says what it has. A run begins with the first day that was not answered.
+    state: a file that says what it has. A run begins with the first day that was not answered. A request that is too
+    large for the server (413) is cut in halves; a day that is too large alone is passed over, and kept by its number.
     """
 
-    def __init__(self, url: str, unit: int, key: bytes | None, style: Style, state: Path) -> None:
-        self._url, self._unit, self._key, self._style, self._state = url, unit, key, style, state
+    def __init__(self, url: str, serial: str, key: bytes | None, style: Style, state: Path) -> None:
+        self._url, self._serial, self._key, self._style, self._state = url, serial, key, style, state
+        self._most = MOST_DAYS
         self.sent = _known(state)
         self.problem = ""
         """What was wrong with the last request that was not answered."""
+        self.refused: list[int] = []
+        """Days that this run has passed over."""
 
     def deliver(self, days: Sequence[Day], every: int = 1) -> int:
         """One request every `every` days; returns how many days still wait. Raises PaygoError for a wrong URL."""
@@ -139,41 +147,56 @@ class Courier:
             if (day.number + 1) % every and day is not days[-1]:
                 continue
             while waiting and unanswered < PATIENCE:
-                part = waiting[:MOST_DAYS]
-                if not self._post(part):
+                part = waiting[: self._most]
+                taken = self._post(part)
+                if taken is None:
                     unanswered += 1
                     break
                 unanswered = 0
-                del waiting[: len(part)]
+                del waiting[:taken]
         return len(waiting)
 
-    def _post(self, part: Sequence[Day]) -> bool:
-        """Whether the server answered, and for this unit."""
+    def _post(self, part: Sequence[Day]) -> int | None:
+        """How many of the days are done with; None when the server did not answer, or not for this unit."""
         self.sent.count += 1
         self.sent.at = max(self.sent.at + 1, part[-1].at)
         self._keep()
         count, at = self.sent.count, self.sent.at
-        body = _request(self._unit, part, self._key, self._style, count, at)
+        body = _request(self._serial, part, self._key, self._style, count, at)
         try:
             status, answer = post(self._url, body, {"Content-Type": "application/json"})
+            if status == TOO_LARGE:
+                return self._shrink(part)
             if not 200 <= status < 300:
                 raise NoAnswerError(f"the server answered {status}")
-            decode_response(answer, serial_of(self._unit), self._key, timestamp=at, request_count=count)
+            decode_response(answer, self._serial, self._key, timestamp=at, request_count=count)
         except (NoAnswerError, DeviceError) as problem:
             self.problem = problem.cause
-            return False
+            return None
+        return self._done(part)
+
+    def _shrink(self, part: Sequence[Day]) -> int:
+        if len(part) > 1:
+            self._most = len(part) // 2
+            return 0
+        self._most = MOST_DAYS  # it was the day, and not how many they were
+        self.refused.append(part[0].number)
+        self.sent.refused.setdefault(self._url, []).append(part[0].number)
+        return self._done(part)
+
+    def _done(self, part: Sequence[Day]) -> int:
         self.sent.answered[self._url] = self.sent.answered.get(self._url, 0) + len(part)
         self._keep()
-        return True
+        return len(part)
 
     def _keep(self) -> None:
         write_whole(self._state, json.dumps(asdict(self.sent)).encode())
 
 
-def _request(unit: int, part: Sequence[Day], key: bytes | None, style: Style, count: int, at: int) -> bytes:
+def _request(serial: str, part: Sequence[Day], key: bytes | None, style: Style, count: int, at: int) -> bytes:
     *earlier, newest = part
     return encode_request(
-        serial_of(unit),
+        serial,
         key,
         timestamp=at,
         request_count=count,
@@ -189,7 +212,8 @@ def _known(state: Path) -> Sent:
     try:
         said: Any = json.loads(state.read_text("utf-8"))
         answered = {str(url): int(days) for url, days in said["answered"].items()}
-        return Sent(int(said["count"]), int(said["at"]), answered)
+        refused = {str(url): [int(day) for day in days] for url, days in said.get("refused", {}).items()}
+        return Sent(int(said["count"]), int(said["at"]), answered, refused)
     except FileNotFoundError:
         return Sent()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

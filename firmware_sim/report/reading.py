@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +28,13 @@ _HINT = "name the directory that `paygo sim fleet -o` wrote"
 
 @dataclass(frozen=True)
 class Fleet:
-    """A run's directory, what fleet.json says of it, and its units: sorted by number, each column as long."""
+    """A run's directory, what fleet.json says of it, and its units: sorted by number, each column as long.
+
+    run: six hexadecimal digits of fleet.json, which tell it from other runs.
+    """
 
     directory: Path
+    run: str
     days: int
     step_s: int
     seed: int
@@ -63,7 +68,8 @@ def open_fleet(directory: Path) -> Fleet:
     """Raises PaygoError that says what is missing or wrong."""
     about = directory / "fleet.json"
     try:
-        said = json.loads(about.read_text("utf-8"))
+        written = about.read_bytes()
+        said = json.loads(written.decode("utf-8"))
         days, step_s, seed = (int(said[name]) for name in ("days", "step_s", "seed"))
         start = datetime.fromisoformat(str(said["start"]).replace("Z", "+00:00"))
         version = said["version"]
@@ -85,7 +91,8 @@ def open_fleet(directory: Path) -> Fleet:
     units = {name: column[order] for name, column in units.items()}
     if (np.diff(units["unit"]) == 0).any():
         raise PaygoError(f"{path} names a unit twice", "each unit has one row")
-    return Fleet(directory, days, step_s, seed, start.astimezone(timezone.utc), units)
+    run = hashlib.sha256(written).hexdigest()[:6].upper()
+    return Fleet(directory, run, days, step_s, seed, start.astimezone(timezone.utc), units)
 
 
 def day_of(fleet: Fleet, day: float) -> str:

@@ -1,7 +1,8 @@
 """OpenPAYGO Metrics over HTTP: readings go to a server, its tokens to the journal, its settings are applied.
 
 One request a unit and batch: the newest reading as `data`, the earlier ones as `historical_data`. Counts and times of
-requests are on the disk before they are sent. What was sent counts as delivered when the server has answered.
+requests are on the disk before they are sent. What was sent counts as delivered when the server has answered. Readings
+that it refuses for good lie in a file beside the state, as JSON lines.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hw_bridge.sinks import Record
+from hw_bridge.sinks import BATCH, Record
 from paygo_core.errors import DeviceError, NoAnswerError
 from paygo_core.http_post import post
 from paygo_core.wire.metrics_request import DataFormat, MetricsResponse, decode_response, encode_request
 
-REFUSALS = frozenset({400, 401, 403, 404, 413, 422})
-"""HTTP statuses that say no to this request for good."""
+TOO_LARGE = 413
+REFUSALS = frozenset({400, 401, 403, 404, TOO_LARGE, 422})
+"""HTTP statuses that say no to this request for good; one that is too large is first cut in halves."""
+LARGEST_QUARANTINE = 2**20
+"""Bytes."""
 ORDER = (
     "battery_voltage",
     "battery_current",
@@ -65,6 +69,7 @@ class Metrics:
         self._configured = url
         self._state, self._key_of, self._on_response, self._report = state, key_of, on_response, report
         self._format = DataFormat(ORDER, ("timestamp", *ORDER), format_id) if condensed else None
+        self._most = BATCH
         self._last: dict[str, tuple[int, int]] = {}
         if state.exists():
             kept = json.loads(state.read_text("utf-8"))
@@ -78,12 +83,36 @@ class Metrics:
             if record.kind == "telemetry":
                 by_serial.setdefault(record.serial, []).append(record)
         for serial, found in by_serial.items():
-            await asyncio.to_thread(self._send, serial, found)
+            await asyncio.to_thread(self._deliver, serial, found)
 
     async def close(self) -> None:
         """Nothing is held between writes."""
 
-    def _send(self, serial: str, records: list[Record]) -> None:
+    def _deliver(self, serial: str, records: list[Record]) -> None:
+        """All of them in order, as many in a request as the server takes."""
+        while records:
+            part = records[: self._most]
+            status = self._send(serial, part)
+            if status == TOO_LARGE and len(part) > 1:
+                self._most = len(part) // 2
+                continue
+            if status in REFUSALS:
+                self._refused(serial, part, status)
+                self._most = BATCH  # it was the reading, and not how many they were
+            records = records[len(part) :]
+
+    def _refused(self, serial: str, records: Sequence[Record], status: int) -> None:
+        """Quarantines them, as far as there is room."""
+        place = self._state.with_suffix(".refused")
+        lines = "".join(json.dumps({"status": status, **record.to_json()}, default=str) + "\n" for record in records)
+        with place.open("a", encoding="utf-8") as file:
+            room = file.tell() + len(lines) <= LARGEST_QUARANTINE
+            file.write(lines if room else "")
+        kept = f"they are in {place.name}" if room else f"{place.name} is full, and they are dropped"
+        self._report(f"{self.name} refused {len(records)} readings of {serial}: it answered {status}; {kept}")
+
+    def _send(self, serial: str, records: Sequence[Record]) -> int:
+        """One request. Returns what the server answered, if it is taken or refused for good."""
         key = self._key_of(serial)
         count, last_at = self._last.get(serial, (0, 0))
         count, at = count + 1, max(last_at + 1, int(time.time()))
@@ -102,17 +131,17 @@ class Metrics:
         )
         status, answer = post(self.url, body, {"Content-Type": "application/json"})
         if status in REFUSALS:
-            self._report(f"{self.name} refused {len(records)} readings of {serial}: it answered {status}")
-            return
+            return status
         if not 200 <= status < 300:
             raise NoAnswerError(f"the server answered {status}")
         try:
             response = decode_response(answer, serial, key, timestamp=at, request_count=count)
         except DeviceError as problem:
             self._report(f"{self.name}, {serial}: {problem.cause}")
-            return
+            return status
         self._apply(response)
         self._on_response(serial, response)
+        return status
 
     def _apply(self, response: MetricsResponse) -> None:
         base = response.settings.get("base_url")

@@ -331,8 +331,9 @@ def _carry_out(connection: Connection, keys: KeyBox, order: Order, issued_by: st
 
 def _new_issue(connection: Connection, reason: str, issued_by: str, now: datetime, reference: str = "") -> int:
     issue = {"reason": reason, "issued_by": issued_by, "issued_at": now, "reference": reference or None}
-    [number] = connection.execute(_NEW_ISSUE, issue).inserted_primary_key or (0,)
-    return int(number)
+    key = connection.execute(_NEW_ISSUE, issue).inserted_primary_key
+    assert key is not None, "one row was inserted, and every database tells its key"
+    return int(key[0])
 
 
 def _issues_for(connection: Connection, orders: list[Order], issued_by: str) -> list[int]:

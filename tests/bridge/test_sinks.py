@@ -15,6 +15,7 @@ from broker import Broker
 from openpaygo import MetricsResponseHandler
 from receiver import Receiver
 
+import hw_bridge.sinks.metrics as sinks_metrics
 from hw_bridge.sinks import Pump, Record, encode
 from hw_bridge.sinks.files import JsonLines, Sqlite
 from hw_bridge.sinks.home_assistant import QUANTITIES, discovery
@@ -500,4 +501,52 @@ def test_a_server_that_is_down_gets_it_later_and_one_that_refuses_does_not(tmp_p
         with pytest.raises(NoAnswerError, match="503"):
             asyncio.run(sink.write([reading(1)]))
         asyncio.run(sink.write([reading(1)]))
-    assert reports == ["metrics refused 1 readings of A1: it answered 401"]
+    assert reports == ["metrics refused 1 readings of A1: it answered 401; they are in state.refused"]
+    [kept] = (tmp_path / "state.refused").read_text().splitlines()
+    assert json.loads(kept) == {"status": 401, **reading(1).to_json()}
+
+
+def test_what_is_too_large_for_a_server_is_cut_in_halves_and_a_single_reading_is_kept_aside(tmp_path):
+    """Each of forty once and in order, but the one that alone is too large."""
+    sent = [reading(number, token_count=number) for number in range(1, 41)]
+    sent[12] = reading(13, firmware_version="v" * 4000)
+    reports = []
+    with Receiver(longest=2500) as receiver:
+        sink = Metrics(
+            "metrics",
+            receiver.url,
+            state=tmp_path / "state.json",
+            key_of=lambda serial: None,
+            on_response=lambda *_: None,
+            report=reports.append,
+        )
+        asyncio.run(sink.write(sent))
+        got = []
+        for _, body in receiver.posts:
+            if len(body) <= 2500:
+                said = json.loads(body)
+                got += [step["token_count"] for step in (*said.get("historical_data", []), said["data"])]
+    assert got == [number for number in range(1, 41) if number != 13]
+    [kept] = (tmp_path / "state.refused").read_text().splitlines()
+    assert (json.loads(kept)["status"], json.loads(kept)["n"]) == (413, 13)
+    assert [report for report in reports if "413" in report] == [
+        "metrics refused 1 readings of A1: it answered 413; they are in state.refused"
+    ]
+
+
+def test_the_quarantine_of_a_server_that_refuses_everything_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinks_metrics, "LARGEST_QUARANTINE", 300)
+    reports = []
+    with Receiver(404) as receiver:
+        sink = Metrics(
+            "metrics",
+            receiver.url,
+            state=tmp_path / "state.json",
+            key_of=lambda serial: None,
+            on_response=lambda *_: None,
+            report=reports.append,
+        )
+        for number in range(1, 8):
+            asyncio.run(sink.write([reading(number)]))
+    assert 0 < (tmp_path / "state.refused").stat().st_size <= 300
+    assert reports[-1].endswith("state.refused is full, and they are dropped")

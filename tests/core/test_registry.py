@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -333,6 +334,20 @@ class TestTheFile:
             event.remove(Engine, "before_cursor_execute", look)
             event.remove(Engine, "commit", look)
         assert modes == {0o600}
+
+    def test_a_copy_by_sqlite_has_all_and_one_of_the_first_file_alone_lacks_the_newest(self, registry, path, tmp_path):
+        """docs/registry.md, Copies."""
+        registry.add(DEVICE)
+        shown = [registry.issue("SLT1", value=7).digits for _ in range(3)]
+        shutil.copy(path, tmp_path / "first-file.db")
+        source, copy = sqlite3.connect(path), sqlite3.connect(tmp_path / "copy.db")
+        source.backup(copy)
+        source.close()
+        copy.close()
+        with Registry.open(tmp_path / "copy.db", create=False) as whole:
+            assert [one.token.digits for one in whole.tokens("SLT1")] == shown
+        with Registry.open(tmp_path / "first-file.db", create=False) as part:
+            assert "SLT1" not in [entry.serial for entry in part.entries()]
 
     def test_a_commit_is_synced_and_foreign_keys_are_checked(self, registry):
         pragmas = ("synchronous", "journal_mode", "foreign_keys")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -278,6 +280,63 @@ class TestReferences:
             assert (len(set(got)), len(got), len(failed)) == (10, 40, 40)
             assert all("another device's order" in cause for cause in failed)
             assert len(registry.tokens("SLT06")) + len(registry.tokens("SLT07")) == before + 10
+
+
+# Issues one lock token to each of the serials, and prints count and digits of each; with "hold" it stops behind the
+# first device that it has moved on, until it is told to go on.
+SET_ISSUER = """
+import sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from paygo_core import TokenType
+from paygo_core.registry import Registry
+place, hold, *serials = sys.argv[1:]
+moved = []
+def stop(_connection, _cursor, statement, *_):
+    if statement.startswith("UPDATE devices") and not moved:
+        moved.append(1)
+        print("holding", flush=True)
+        sys.stdin.readline()
+with Registry.open(place, create=False) as registry:
+    if hold == "hold":
+        event.listen(Engine, "after_cursor_execute", stop)
+    batch = registry.issue_batch(serials, TokenType.DISABLE_PAYG)
+    assert not batch.refused
+    for serial, digits in batch:
+        print(serial, *digits)
+"""
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'sets' AND wait_event_type = 'Lock'"
+
+
+def test_two_processes_issue_untimed_sets_for_the_same_devices(server):
+    """The second one, whose set has them the other way round, waits before its first token; both go through."""
+    admin = open_engine(server)[1]
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CREATE DATABASE sets TEMPLATE template0"))
+    place = server.replace("/postgres?", "/sets?")
+    serials = SERIALS[6:16]
+    with Registry.open(place) as registry:
+        registry.import_devices(FLEET)
+        before = {serial: registry.device(serial).count for serial in serials}
+        command = [sys.executable, "-c", SET_ISSUER, place]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen([*command, "hold", *serials], **pipes) as first:
+            assert first.stdout.readline() == "holding\n"
+            with subprocess.Popen([*command, "go", *reversed(serials)], **pipes) as second:
+                with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    while second.poll() is None and not connection.scalar(text(WAITING)):
+                        pass
+                shown = [first.communicate("go on\n")[0], second.communicate()[0]]
+        assert (first.returncode, second.returncode) == (0, 0)
+        for serial in serials:
+            tokens = [one.token for one in registry.tokens(serial)]
+            assert [token.count for token in tokens] == [
+                before[serial] + 1 + before[serial] % 2 + 2 * n for n in (0, 1)
+            ]
+            assert [f"{serial} {token.digits}" in lines for token, lines in zip(tokens, shown, strict=True)] == [
+                True
+            ] * 2
+    admin.dispose()
 
 
 def test_a_server_that_is_set_to_give_up_rather_than_wait_does_neither(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from receiver import Receiver
 from firmware_sim.cli import sim
 from firmware_sim.fleet import run as running
 from firmware_sim.fleet.chunk import Plan
-from firmware_sim.fleet.metrics import DAILY, MOST_DAYS, Style, days_of, requests
+from firmware_sim.fleet.metrics import DAILY, MOST_DAYS, Courier, Style, days_of, requests, serial_of
 from firmware_sim.report.reading import open_fleet
 from paygo_core.errors import NoAnswerError, PaygoError
 from paygo_core.shell import run as shell
@@ -73,13 +74,13 @@ def test_openpaygo_accepts_every_request_and_reads_the_very_numbers(fleet: Path,
     options = ("--unit", "1", "--format", form, "--auth", auth, "--key-file", str(fleet.parent / "unit.key"))
     bodies = printed(fleet, *options, "--every", "7")
     assert len(bodies) == DAYS // 7
-    table = rows(fleet, 1)
+    table, serial = rows(fleet, 1), serial_of(open_fleet(fleet), 1)
     panel_wh, found = 0.0, []
     last: dict[str, Any] = {}
     for count, body in enumerate(bodies, 1):
         said = judged(body, form, **last)
         last = {"last_request_count": said["request_count"], "last_request_timestamp": said["timestamp"]}
-        assert (said["serial_number"], said["request_count"]) == ("SIM0000001", count)
+        assert (said["serial_number"], said["request_count"]) == (serial, count)
         assert said["timestamp"] == START + count * 7 * 86_400
         week = table[count * 7 - 7 : count * 7]
         panel_wh += sum(row["panel_wh"] for row in week)
@@ -90,7 +91,7 @@ def test_openpaygo_accepts_every_request_and_reads_the_very_numbers(fleet: Path,
             found.append(step)
         found.append({name: said["data"][name] for name in as_said(table[0])})
         assert body != bodies[count - 2]
-        assert not handler_of(body.replace(b"SIM0000001", b"SIM0000002")).is_auth_valid()
+        assert not handler_of(body.replace(serial.encode(), serial[:-1].encode() + b"2")).is_auth_valid()
     assert found == [as_said(row) for row in table]
     assert len({round(day["daily_panel_energy"]) for day in found}) > 20
 
@@ -98,7 +99,7 @@ def test_openpaygo_accepts_every_request_and_reads_the_very_numbers(fleet: Path,
 @pytest.mark.parametrize("auth", AUTH_METHODS)
 def test_our_signature_is_that_of_openpaygo(fleet: Path, auth: str) -> None:
     """Of the same simple request, made by openpaygo's MetricsRequestHandler."""
-    (ours,) = requests(2, days_of(open_fleet(fleet), 2)[:3], bytes.fromhex(KEY), Style(auth=auth), 3)
+    (ours,) = requests("SIM2", days_of(open_fleet(fleet), 2)[:3], bytes.fromhex(KEY), Style(auth=auth), 3)
     said = json.loads(ours)
     theirs = MetricsRequestHandler(said["serial_number"], data_format={"id": 1}, secret_key=KEY, auth_method=auth)
     theirs.set_timestamp(said["timestamp"])
@@ -180,6 +181,46 @@ def test_many_days_that_wait_are_several_requests(fleet: Path) -> None:
         assert result.return_value == 0, result.output
         assert len(receiver.posts) == 2
     assert len(server.days) == DAYS
+
+
+def test_what_is_too_large_for_a_server_is_cut_in_halves_down_to_a_day(fleet: Path, tmp_path: Path) -> None:
+    """Each day once and in order; one that is too large alone is passed over, said and kept by its number."""
+    days = days_of(open_fleet(fleet), 0)
+    days[20] = replace(days[20], data={**days[20].data, **{f"more_{n}": 0.25 for n in range(400)}})
+    server = Server()
+    state = tmp_path / "state.json"
+    with Receiver(answer=server.answer, longest=6000) as receiver:
+        courier = Courier(receiver.url, "SIM0", bytes.fromhex(KEY), Style(), state)
+        assert courier.deliver(days, DAYS) == 0
+        assert max(len(body) for _, body in receiver.posts) > 6000
+        again = Courier(receiver.url, "SIM0", bytes.fromhex(KEY), Style(), state)
+        assert again.deliver(days, DAYS) == 0
+        assert again.sent.refused == {receiver.url: [20]}
+    assert [at for at, _ in server.days] == [day.at for day in days if day.number != 20]
+    assert (courier.refused, again.refused) == ([20], [])
+
+
+def test_a_server_that_takes_no_size_gets_each_day_alone_and_none_twice(fleet: Path) -> None:
+    (fleet / "metrics-2.json").unlink(missing_ok=True)
+    command = ["metrics", str(fleet), "--unit", "2", "--auth", "none", "--every", "7", "--json", "--post"]
+    with Receiver(longest=100) as receiver:
+        result = CliRunner().invoke(sim, [*command, receiver.url], standalone_mode=False)
+        posts = len(receiver.posts)
+        assert CliRunner().invoke(sim, [*command, receiver.url], standalone_mode=False).return_value == 0
+        assert len(receiver.posts) == posts
+    assert result.return_value == NoAnswerError.exit_status
+    assert json.loads(result.stdout.splitlines()[0])["refused"] == list(range(DAYS))
+
+
+def test_units_of_another_run_have_other_serials(tmp_path: Path) -> None:
+    """So that no server takes two of them for one; the same run again has the same."""
+    serials = []
+    for name, seed in (("a", 1), ("b", 2), ("c", 1)):
+        running.run(Plan(2, 1, seed=seed), tmp_path / name, workers=1)
+        fleet = open_fleet(tmp_path / name)
+        serials.append([serial_of(fleet, unit) for unit in (0, 1)])
+    assert len({*serials[0], *serials[1]}) == 4
+    assert serials[0] == serials[2]
 
 
 def test_what_a_scenario_left_can_be_told_too(tmp_path: Path) -> None:
