@@ -32,12 +32,12 @@ typedef struct { int16_t trip; int16_t clear; int16_t trip_s; int16_t clear_s; }
 typedef struct {
     int16_t absorption_mv; int16_t float_mv; int16_t equalise_mv; int16_t rebulk_mv; int16_t ceiling_mv;
     int16_t compensation; int16_t tail_ma_per_ah; int16_t charge_min_dc; int16_t charge_max_dc; int16_t hot_dc;
-    paygo_limit overvoltage; paygo_limit undervoltage; int16_t sag;
-    uint16_t absorption_s; uint16_t tail_s; uint16_t rebulk_s; uint16_t equalise_s; uint16_t equalise_every_h;
+    paygo_limit overvoltage; paygo_limit undervoltage; paygo_limit lost; int16_t sag;
+    int16_t absorption_s; int16_t tail_s; int16_t rebulk_s; int16_t equalise_s; int16_t equalise_every_h;
 } paygo_battery_limits;
 typedef struct {
     paygo_limit panel; paygo_limit output; paygo_limit current; paygo_limit shorted;
-    int16_t lost_mv; int16_t hot_dc; int16_t charge_ma; int16_t derate_ma_per_dc; uint8_t chemistries;
+    int16_t hot_dc; int16_t charge_ma; int16_t derate_ma_per_dc; uint8_t chemistries;
 } paygo_board_limits;
 
 typedef struct {

@@ -65,7 +65,8 @@ class SimulatedUnit(ControlUnit):
             return
         inputs, outputs = self._inputs, self._outputs
         self.told = measured or self.home.measured
-        _put_measured(inputs.measured, self.told if world_ms else self.told.again())
+        measured = self.told if world_ms else self.told.again()
+        inputs.measured = (*measured.numbers(), measured.rtc_s)
         inputs.world_ms = world_ms
         inputs.wire_ms = wire_ms
         inputs.key = key.encode() or b"\0"
@@ -130,18 +131,3 @@ class SimulatedUnit(ControlUnit):
         window = self._firmware.live.unit.window
         window.count = window.floor = count
         window.used = 0
-
-
-def _put_measured(told: object, measured: Measured) -> None:
-    told.battery_mv = round(measured.battery_v * 1000)  # type: ignore[attr-defined]
-    told.battery_ma = round(measured.battery_a * 1000)  # type: ignore[attr-defined]
-    told.panel_mv = round(measured.panel_v * 1000)  # type: ignore[attr-defined]
-    told.panel_ma = round(measured.panel_a * 1000)  # type: ignore[attr-defined]
-    told.load_ma = round(measured.load_a * 1000)  # type: ignore[attr-defined]
-    told.temperature_dc = round(measured.temperature * 10)  # type: ignore[attr-defined]
-    told.rtc_s = measured.rtc_s  # type: ignore[attr-defined]
-    told.board_dc = round(measured.board_temperature * 10)  # type: ignore[attr-defined]
-    told.battery_peak_mv = round(measured.battery_peak_v * 1000)  # type: ignore[attr-defined]
-    told.panel_peak_mv = round(measured.panel_peak_v * 1000)  # type: ignore[attr-defined]
-    told.output_peak_mv = round(measured.output_peak_v * 1000)  # type: ignore[attr-defined]
-    told.load_peak_ma = round(measured.load_peak_a * 1000)  # type: ignore[attr-defined]

@@ -6,29 +6,19 @@
 #include <stddef.h>
 #include <string.h>
 
-static void copy_flash(void *to, const void *flash, uint8_t length)
+static const paygo_battery_limits *battery_of(const paygo_charger *charger)
 {
-    uint8_t *bytes = to;
-    const uint8_t *from = flash;
-    for (; length > 0; length--, bytes++, from++) {
-        *bytes = paygo_flash_byte(from);
-    }
+    return &paygo_battery_presets[charger->chemistry];
 }
 
-typedef struct {
-    paygo_battery_limits battery;
-    paygo_board_limits board;
-} limits;
-
-static void load_limits(const paygo_charger *charger, limits *loaded)
+static const paygo_board_limits *board_of(const paygo_charger *charger)
 {
-    copy_flash(&loaded->battery, &paygo_battery_presets[charger->chemistry], sizeof loaded->battery);
-    copy_flash(&loaded->board, &paygo_board_presets[charger->board], sizeof loaded->board);
+    return &paygo_board_presets[charger->board];
 }
 
 bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
 {
-    return (paygo_flash_byte(&paygo_board_presets[charger->board].chemistries) & 1U << chemistry) != 0;
+    return (paygo_flash_byte(&board_of(charger)->chemistries) & 1U << chemistry) != 0;
 }
 
 /* Which battery it is. Lead is charged most mildly as gel. */
@@ -41,88 +31,68 @@ static void set_battery(paygo_charger *charger, uint8_t chemistry, uint16_t capa
 
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts)
 {
-    limits loaded;
     set_battery(charger, chemistry, capacity_ah);
-    load_limits(charger, &loaded);
     memset(&charger->law, 0, sizeof charger->law);
-    paygo_law_begin(&charger->law, &loaded.battery, &loaded.board, alerts);
+    paygo_law_begin(&charger->law, battery_of(charger), board_of(charger), alerts);
 }
 
 void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah)
 {
-    limits loaded;
     set_battery(charger, chemistry, capacity_ah);
-    load_limits(charger, &loaded);
-    charger->law.target_mv = loaded.battery.absorption_mv;
+    charger->law.target_mv = (int16_t)paygo_flash_word(&battery_of(charger)->absorption_mv);
     charger->law.stage = PAYGO_BULK;
     charger->law.stage_s = charger->law.low_s = 0;
     charger->law.since_equalise_s = 0;
 }
 
-/* All readings before the clock chip's are int32_t, in the order in which the law has them. */
-#define READINGS (offsetof(paygo_measured, rtc_s) / sizeof(int32_t))
-#define FIRST_PEAK (offsetof(paygo_measured, battery_peak_mv) / sizeof(int32_t))
-#define READING(of, i) ((int32_t *)(void *)((uint8_t *)(of) + (i) * sizeof(int32_t)))
+/* The readings of the law that are measured, and those of a port, by their place. */
+#define READINGS (offsetof(paygo_law_readings, tail_ma) / sizeof(paygo_law_int))
+#define FIRST_PEAK (offsetof(paygo_law_readings, battery_peak_mv) / sizeof(paygo_law_int))
+#define PLACE(name) (offsetof(paygo_measured, name) / sizeof(int16_t))
 
-typedef char as_the_law[offsetof(paygo_measured, load_peak_ma) / sizeof(int32_t) ==
-                                offsetof(paygo_law_readings, load_peak_ma) / sizeof(paygo_law_int)
-                            ? 1
-                            : -1];
+typedef char as_the_law[READINGS == PLACE(load_peak_ma) + 1U && FIRST_PEAK == PLACE(battery_peak_mv) ? 1 : -1];
 
-static int32_t within(int32_t reading, int32_t most)
+/* Of which reading each peak is the highest, so that it is no less; a port that has none of its own leaves it 0. */
+static const uint8_t peak_of[READINGS - FIRST_PEAK] PAYGO_FLASH = {
+    PLACE(battery_mv), PLACE(panel_mv), PLACE(output_peak_mv), PLACE(load_ma)};
+
+static int16_t within(int16_t reading)
 {
-    return reading > most ? most : reading < -most ? -most : reading;
-}
-
-static void lift(int32_t *peak, int32_t reading)
-{
-    if (*peak < reading) {
-        *peak = reading;
-    }
+    return reading > PAYGO_LAW_MOST ? PAYGO_LAW_MOST : reading < -PAYGO_LAW_MOST ? (int16_t)-PAYGO_LAW_MOST : reading;
 }
 
 void paygo_charger_measure(paygo_charger *charger, const paygo_measured *now)
 {
-    paygo_measured *before = &charger->measured;
-    paygo_measured measured = *now;
-    bool judged = charger->judged;
+    const int16_t *measured = &now->battery_mv;
+    paygo_law_int *reading = &charger->readings.battery_mv;
+    const bool judged = charger->judged;
     uint8_t i;
-    for (i = 0; i < READINGS; i++) { /* beyond 1000 V or 1000 A nothing is measured */
-        *READING(&measured, i) = within(*READING(&measured, i), INT32_C(1000000));
-    }
-    lift(&measured.battery_peak_mv, measured.battery_mv);
-    lift(&measured.panel_peak_mv, measured.panel_mv);
-    lift(&measured.load_peak_ma, measured.load_ma);
-    for (i = 0; i < READINGS; i++) {
-        int32_t *reading = READING(&measured, i);
-        const int32_t was = *READING(before, i);
-        if (i < FIRST_PEAK ? *reading != was : *reading > was) {
-            judged = false;
+    for (i = 0; i < READINGS; i++, reading++) {
+        int16_t is = measured[i];
+        if (i >= FIRST_PEAK) {
+            const int16_t least = measured[paygo_flash_byte(&peak_of[i - FIRST_PEAK])];
+            is = is < least ? least : is;
         }
-        if (i >= FIRST_PEAK && !charger->judged) {
-            lift(reading, was);
+        is = within(is);
+        if (i < FIRST_PEAK ? is != *reading : is > *reading) {
+            charger->judged = false;
+        }
+        if (i < FIRST_PEAK || judged || is > *reading) {
+            *reading = is;
         }
     }
-    charger->judged = judged;
-    *before = measured;
 }
 
 void paygo_charger_pass(paygo_charger *charger, uint8_t seconds, bool wanted)
 {
-    paygo_law_readings readings;
-    limits loaded;
-    uint8_t i;
+    int32_t tail_ma;
     if (seconds == 0) {
         return;
     }
-    load_limits(charger, &loaded);
-    for (i = 0; i < READINGS; i++) {
-        ((paygo_law_int *)(void *)&readings)[i] = (paygo_law_int)within(*READING(&charger->measured, i), PAYGO_LAW_MOST);
-    }
-    readings.tail_ma =
-        (paygo_law_int)within((int32_t)loaded.battery.tail_ma_per_ah * (int32_t)charger->capacity_ah, PAYGO_LAW_MOST);
-    readings.wanted = wanted ? -1 : 0;
-    paygo_law_step(&charger->law, &readings, &loaded.battery, &loaded.board, seconds);
+    tail_ma = (int32_t)(int16_t)paygo_flash_word(&battery_of(charger)->tail_ma_per_ah) * (int32_t)charger->capacity_ah;
+    charger->readings.tail_ma = (paygo_law_int)(tail_ma < PAYGO_LAW_MOST ? tail_ma : PAYGO_LAW_MOST);
+    charger->readings.wanted = wanted ? -1 : 0;
+    paygo_law_step(&charger->law, &charger->readings, battery_of(charger), board_of(charger), seconds);
     charger->judged = true;
 }
 
@@ -131,29 +101,29 @@ uint16_t paygo_charger_due_s(const paygo_charger *charger)
     return charger->judged ? paygo_law_due_s(&charger->law) : 1U;
 }
 
-int32_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
+int16_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
 {
-    const paygo_measured *measured = &charger->measured;
+    const paygo_law_readings *readings = &charger->readings;
     switch (alert) {
     case PAYGO_ALERT_PANEL_OVERVOLTAGE:
-        return measured->panel_peak_mv;
+        return (int16_t)readings->panel_peak_mv;
     case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
-        return measured->output_peak_mv;
+        return (int16_t)readings->output_peak_mv;
     case PAYGO_ALERT_BATTERY_DISCONNECTED:
-        return measured->battery_peak_mv;
+        return (int16_t)readings->battery_peak_mv;
     case PAYGO_ALERT_OVERCURRENT:
-        return measured->load_ma;
+        return (int16_t)readings->load_ma;
     case PAYGO_ALERT_SHORT_CIRCUIT:
-        return measured->load_peak_ma;
+        return (int16_t)readings->load_peak_ma;
     case PAYGO_ALERT_CHARGER_FAULT:
-        return measured->panel_ma;
+        return (int16_t)readings->panel_ma;
     case PAYGO_ALERT_OVERTEMPERATURE:
-        return (measured->board_dc > measured->temperature_dc ? measured->board_dc : measured->temperature_dc) / 10;
+        return (int16_t)((readings->board_dc > readings->battery_dc ? readings->board_dc : readings->battery_dc) / 10);
     case PAYGO_ALERT_UNDERTEMPERATURE:
-        return measured->temperature_dc / 10;
+        return (int16_t)(readings->battery_dc / 10);
     case PAYGO_ALERT_BATTERY_REPLACED:
     case PAYGO_ALERT_BATTERY_REFUSED:
-        return (int32_t)charger->capacity_ah;
+        return (int16_t)charger->capacity_ah;
     case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
     case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
     case PAYGO_ALERT_SENSOR_FAULT:
@@ -161,6 +131,6 @@ int32_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
     case PAYGO_ALERT_CLOCK_TAMPER:
     case PAYGO_ALERTS:
     default:
-        return measured->battery_mv;
+        return (int16_t)readings->battery_mv;
     }
 }

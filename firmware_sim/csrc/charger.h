@@ -11,32 +11,32 @@
 #define PAYGO_BATTERY_AH_MAX 500U
 
 /*
- * What a port measures, all of it int32_t and in the order of paygo_law_readings. A peak is the highest since the last
- * call of hal_wait, and told once, to a step before which nothing was being said (as main.c does); a port that has none
- * leaves it 0.
+ * What a port measures, in the order of paygo_law_readings. A port tells what is beyond 16 bits as what they hold; the
+ * firmware takes what is beyond PAYGO_LAW_MOST as that. A peak is the highest since the last call of hal_wait, and told
+ * once, to a step before which nothing was being said (as main.c does); a port that has none leaves it 0.
  */
 typedef struct {
-    int32_t battery_mv;
-    int32_t battery_ma;      /* positive charges */
-    int32_t panel_mv;
-    int32_t panel_ma;
-    int32_t load_ma;
-    int32_t temperature_dc;  /* 0.1 degree Celsius, at the battery */
-    int32_t board_dc;        /* at the board's hottest part */
-    int32_t battery_peak_mv;
-    int32_t panel_peak_mv;
-    int32_t output_peak_mv;  /* 0 while the output is off */
-    int32_t load_peak_ma;
+    int16_t battery_mv;
+    int16_t battery_ma;      /* positive charges */
+    int16_t panel_mv;
+    int16_t panel_ma;
+    int16_t load_ma;
+    int16_t temperature_dc;  /* 0.1 degree Celsius, at the battery */
+    int16_t board_dc;        /* at the board's hottest part */
+    int16_t battery_peak_mv;
+    int16_t panel_peak_mv;
+    int16_t output_peak_mv;  /* 0 while the output is off */
+    int16_t load_peak_ma;
     uint32_t rtc_s;          /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
 } paygo_measured;
 
 typedef struct {
     paygo_law law;
-    paygo_measured measured; /* last; its peaks are the highest since the law's last step */
+    paygo_law_readings readings; /* the last; their peaks are the highest since the law's last step */
     uint16_t capacity_ah;
-    uint8_t chemistry;       /* a paygo_chemistry */
-    uint8_t board;           /* a paygo_board */
-    bool judged;             /* the law has seen `measured` */
+    uint8_t chemistry;           /* a paygo_chemistry */
+    uint8_t board;               /* a paygo_board */
+    bool judged;                 /* the law has seen the readings */
 } paygo_charger;
 
 /*
@@ -61,6 +61,6 @@ void paygo_charger_pass(paygo_charger *charger, uint8_t seconds, bool wanted);
 uint16_t paygo_charger_due_s(const paygo_charger *charger);
 
 /* What is told with an alert of the law, in its unit. */
-int32_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert);
+int16_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert);
 
 #endif

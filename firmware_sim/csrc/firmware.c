@@ -102,7 +102,7 @@ const char *paygo_alert_unit(paygo_alert alert)
     }
 }
 
-int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
+int16_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 {
     if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
         return firmware->witness.off_s;
@@ -326,15 +326,14 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
 }
 
 /* World time: whole seconds to the unit's clock and to the control law (H26), everything to the gauge. */
-static void pass_time(paygo_firmware *firmware, uint16_t world_ms)
+static void pass_time(paygo_firmware *firmware, uint32_t rtc_s, uint16_t world_ms)
 {
-    const paygo_measured *measured = &firmware->charger.measured;
     const uint16_t elapsed = (uint16_t)(firmware->rest_ms + world_ms);
     const uint8_t seconds = (uint8_t)(elapsed / 1000U);
     firmware->rest_ms = elapsed % 1000U;
     paygo_saved_tick(&firmware->live, seconds);
     firmware->test_s = (uint8_t)(seconds < firmware->test_s ? firmware->test_s - seconds : 0);
-    paygo_witness_update(&firmware->witness, measured->rtc_s, seconds);
+    paygo_witness_update(&firmware->witness, rtc_s, seconds);
     paygo_charger_pass(&firmware->charger, seconds, output_wanted(firmware));
     paygo_gauge_update(&firmware->gauge, &firmware->charger, world_ms);
 }
@@ -495,7 +494,7 @@ static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
 }
 
 /* Begins to store that an alert began or ended, in what is stored next. */
-static void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t value, paygo_after after)
+static void change_alert(paygo_firmware *firmware, paygo_alert alert, int16_t value, paygo_after after)
 {
     const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     paygo_event *event = &firmware->event;
@@ -511,7 +510,7 @@ static void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t va
 }
 
 /* An alert that has to be recorded as RAISED, and for that with this value. */
-static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
+static void latch(paygo_firmware *firmware, paygo_alert alert, int16_t value)
 {
     firmware->latched |= (uint16_t)(1U << (uint8_t)alert);
     firmware->latched_value[alert] = value;
@@ -567,7 +566,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
 {
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
         firmware->wrong_field = PAYGO_IN_FLASH("board");
-        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int32_t)capacity_ah);
+        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int16_t)capacity_ah);
     } else if (((uint16_t)firmware->charger.law.alerts & OF_CHEMISTRY) != 0) {
         firmware->wrong_field = PAYGO_IN_FLASH("alert");
     } else if (!event_fits(firmware, storage) || has(firmware->live.reported, PAYGO_ALERT_BATTERY_REPLACED)) {
@@ -577,7 +576,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
         firmware->next = firmware->live;
         firmware->next.chemistry = chemistry;
         firmware->next.capacity_ah = capacity_ah;
-        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
+        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int16_t)capacity_ah, PAYGO_AFTER_BATTERY);
     }
 }
 
@@ -716,7 +715,7 @@ static void hasten(uint16_t *due, uint32_t other)
 }
 
 /* Credit or a test that ends, a clock to be stored, a step of the law, a comparison of clocks. */
-static uint32_t world_due_ms(const paygo_firmware *firmware)
+static uint32_t world_due_ms(const paygo_firmware *firmware, uint32_t rtc_s)
 {
     const paygo_unit *unit = &firmware->live.unit;
     uint16_t due_s = paygo_charger_due_s(&firmware->charger);
@@ -730,7 +729,7 @@ static uint32_t world_due_ms(const paygo_firmware *firmware)
         if (clock_matters(firmware) && !firmware->saving) {
             hasten(&due_s, firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
         }
-        if (firmware->charger.measured.rtc_s != 0) {
+        if (rtc_s != 0) {
             hasten(&due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
         }
     }
@@ -754,7 +753,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
         uint16_t world_ms = LONGEST_PASS_MS;
         hasten(&world_ms, firmware->held_world_ms);
         firmware->held_world_ms -= world_ms;
-        pass_time(firmware, world_ms);
+        pass_time(firmware, inputs->measured.rtc_s, world_ms);
     } while (firmware->held_world_ms > 0);
     paygo_light_update(&firmware->light, wire_ms);
     firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
@@ -795,5 +794,5 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->walking = firmware->judging || firmware->command_waiting;
     outputs->light = paygo_light_now(&firmware->light);
     outputs->wire_due_ms = wire_due_ms(firmware, &inputs->storage);
-    outputs->world_due_ms = world_due_ms(firmware);
+    outputs->world_due_ms = world_due_ms(firmware, inputs->measured.rtc_s);
 }

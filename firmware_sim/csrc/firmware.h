@@ -146,7 +146,7 @@ typedef struct {
     paygo_witness witness;   /* H25 */
     paygo_gauge gauge;
     paygo_charger charger;
-    int32_t latched_value[PAYGO_ALERTS];
+    int16_t latched_value[PAYGO_ALERTS];
     paygo_saved next;        /* what is being stored */
     paygo_factory factory;
     paygo_entry entry;
@@ -171,7 +171,7 @@ bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
 /* Its name on the console and its unit, in flash, and what is measured for it now. */
 const char *paygo_alert_name(paygo_alert alert);
 const char *paygo_alert_unit(paygo_alert alert);
-int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
+int16_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
 
 /*
  * Whether the customer's output is on: credit or a test activation, and no protection, and the operator's switch not

@@ -10,23 +10,21 @@
  * Rest voltage in mV at 0, 10, ... 100 % and 25 degrees, of 12 V of lead and acid (Renogy PWM20 manual, p. 26) and of
  * four cells of LiFePO4 (IFR18650 data sheet).
  */
-static const uint16_t rest_mv[2][11] PAYGO_FLASH = {
+static const int16_t rest_mv[2][11] PAYGO_FLASH = {
     {10500, 11310, 11580, 11750, 11900, 12060, 12200, 12320, 12420, 12500, 12700},
     {8050, 12270, 12640, 12780, 12840, 12880, 12920, 12980, 13020, 13050, 13390},
 };
 
 /* In thousandths. */
-static uint16_t from_rest(uint8_t chemistry, int32_t mv)
+static int16_t from_rest(uint8_t chemistry, int16_t mv)
 {
-    const uint16_t *points = rest_mv[chemistry == PAYGO_LFP];
-    uint16_t below = 0;
+    const int16_t *points = rest_mv[chemistry == PAYGO_LFP];
+    int16_t below = 0;
     uint8_t i;
     for (i = 0; i < 11; i++) {
-        const uint16_t above = paygo_flash_word(&points[i]);
-        if (mv < (int32_t)above) {
-            const uint16_t within = (uint16_t)(mv - below);
-            const uint16_t span = (uint16_t)(above - below);
-            return (uint16_t)(i == 0 ? 0U : 100U * i - 100U + (uint16_t)((uint32_t)within * 100U / span));
+        const int16_t above = (int16_t)paygo_flash_word(&points[i]);
+        if (mv < above) {
+            return (int16_t)(i == 0 ? 0 : 100 * i - 100 + (int16_t)((mv - below) * INT32_C(100) / (above - below)));
         }
         below = above;
     }
@@ -36,21 +34,18 @@ static uint16_t from_rest(uint8_t chemistry, int32_t mv)
 void paygo_gauge_update(paygo_gauge *gauge, const paygo_charger *charger, uint16_t elapsed_ms)
 {
     const int32_t full = PER_MILLE * 1000 * (int32_t)charger->capacity_ah;
-    const int32_t ma = charger->measured.battery_ma;
-    int32_t moved_ms, moved;
+    int32_t moved_ms;
     if (!gauge->started) {
-        gauge->charge = full / 1000 * from_rest(charger->chemistry, charger->measured.battery_mv);
+        gauge->charge = full / 1000 * from_rest(charger->chemistry, (int16_t)charger->readings.battery_mv);
         gauge->started = true;
     }
-    moved_ms = ma * (int32_t)(elapsed_ms % 1000U) + gauge->rest;
-    moved = ma * (int32_t)(elapsed_ms / 1000U) + moved_ms / 1000;
+    moved_ms = charger->readings.battery_ma * (int32_t)elapsed_ms + gauge->rest;
     gauge->rest = (int16_t)(moved_ms % 1000);
-    if (moved > full - gauge->charge) {
+    gauge->charge += moved_ms / 1000;
+    if (gauge->charge > full) {
         gauge->charge = full;
-    } else if (moved < -gauge->charge) {
+    } else if (gauge->charge < 0) {
         gauge->charge = 0;
-    } else {
-        gauge->charge += moved;
     }
 }
 

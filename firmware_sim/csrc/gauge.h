@@ -14,8 +14,8 @@ typedef struct {
 } paygo_gauge;
 
 /*
- * Takes what the charger measured in the last `elapsed_ms` of world time: the battery's voltage, and its current, which
- * is within 1000 A. The estimate is scaled by the capacity.
+ * Takes what the charger measured in the last `elapsed_ms` of world time: the battery's voltage and its current. The
+ * estimate is scaled by the capacity.
  */
 void paygo_gauge_update(paygo_gauge *gauge, const paygo_charger *charger, uint16_t elapsed_ms);
 

@@ -1,23 +1,22 @@
 /* The control law for one unit, and the presets of batteries and boards. */
 #include "law.h"
 
-#include "flash.h"
 #include "law_step.h"
 
 /* Sources: docs/control-law.md. */
 const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES] PAYGO_FLASH = {
     /* flooded */
     {14600, 13800, 14800, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
-     92, 7200, 1800, 60, 7200, 672},
+     {17500, 15000, 0, 60}, 92, 7200, 1800, 60, 7200, 672},
     /* AGM */
     {14400, 13800, 14600, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
-     92, 7200, 1800, 60, 7200, 672},
+     {17500, 15000, 0, 60}, 92, 7200, 1800, 60, 7200, 672},
     /* gel */
     {14200, 13800, 0, 13200, 15000, 1843, 40, -100, 500, 650, {16000, 15000, 1, 30}, {11100, 12600, 60, 300},
-     92, 7200, 1800, 60, 0, 0},
+     {17500, 15000, 0, 60}, 92, 7200, 1800, 60, 0, 0},
     /* LiFePO4, four cells */
     {14200, 0, 0, 13200, 14600, 0, 100, 0, 550, 600, {14800, 14400, 1, 30}, {12000, 12600, 60, 300},
-     31, 1800, 60, 60, 0, 0},
+     {17500, 14400, 0, 60}, 31, 1800, 60, 60, 0, 0},
 };
 
 #define LEAD (1U << PAYGO_FLOODED | 1U << PAYGO_AGM | 1U << PAYGO_GEL)
@@ -25,10 +24,10 @@ const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES] PAYGO_FLASH 
 const paygo_board_limits paygo_board_presets[PAYGO_BOARDS] PAYGO_FLASH = {
     /* legacy: no sensor at the output; nothing but the battery's chemistry holds the voltage down */
     {{27000, 25500, 1, 60}, {INT16_MAX, 0, PAYGO_LAW_NEVER, 0}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
-     17500, 850, 10000, 100, LEAD},
+     850, 10000, 100, LEAD},
     /* protected */
     {{27000, 25500, 1, 60}, {16500, 15500, 0, 30}, {12500, 12499, 60, 300}, {25000, 24999, 0, 0},
-     17500, 850, 10000, 100, LEAD | 1U << PAYGO_LFP},
+     850, 10000, 100, LEAD | 1U << PAYGO_LFP},
 };
 
 /* Whether an alert was active: 0 or -1. */
@@ -54,8 +53,8 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
     law->cold = flag(alerts, PAYGO_ALERT_UNDERTEMPERATURE);
     law->stuck = flag(alerts, PAYGO_ALERT_CHARGER_FAULT);
     law->blind = flag(alerts, PAYGO_ALERT_SENSOR_FAULT);
-    law->target_mv = battery->absorption_mv;
-    law->limit_ma = board->charge_ma;
+    law->target_mv = LAW_LIMIT(battery->absorption_mv);
+    law->limit_ma = LAW_LIMIT(board->charge_ma);
     law->alerts = (paygo_law_int)(alerts & PAYGO_LAW_ALERTS);
 }
 

@@ -79,12 +79,13 @@ typedef struct {
     int16_t hot_dc;           /* the battery's: nothing is switched on above it, until 10 degrees below */
     paygo_limit overvoltage;  /* takes charge and output */
     paygo_limit undervoltage; /* takes the output */
+    paygo_limit lost;         /* takes both: no battery of 12 V that is connected comes so high */
     int16_t sag;              /* a load draws the voltage down by so much before that counts as low, in mOhm * 1.024 */
-    uint16_t absorption_s;
-    uint16_t tail_s;          /* the tail current counts after it */
-    uint16_t rebulk_s;
-    uint16_t equalise_s;
-    uint16_t equalise_every_h;
+    int16_t absorption_s;
+    int16_t tail_s;           /* the tail current counts after it */
+    int16_t rebulk_s;
+    int16_t equalise_s;
+    int16_t equalise_every_h;
 } paygo_battery_limits;
 
 /* What a board stands. */
@@ -93,7 +94,6 @@ typedef struct {
     paygo_limit output;       /* takes the output */
     paygo_limit current;      /* takes the output; it is tried again after clear_s */
     paygo_limit shorted;      /* takes it; tried again after 5, 10, 15, 20 and 25 s, then next morning */
-    int16_t lost_mv;          /* no battery of 12 V that is connected comes so high */
     int16_t hot_dc;           /* the board's: nothing is switched on above it, until 10 degrees below */
     int16_t charge_ma;        /* at most */
     int16_t derate_ma_per_dc; /* charge_ma / 100, for the last 10 degrees below charge_max_dc */
@@ -179,7 +179,8 @@ typedef enum {
 #define PAYGO_LAW_ALERTS 0x1ff3U
 
 /* The law of a unit that was just switched on, with the alerts that were active before: a restart ends no
-   alert; its delays begin anew, and a shorted output that was given up is tried again. */
+   alert; its delays begin anew, and a shorted output that was given up is tried again. Limits are in flash here and in a
+   step, on a chip that reads it in another way (flash.h). */
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,
                      uint16_t alerts);
 

@@ -5,6 +5,7 @@
 #ifndef PAYGO_LAW_STEP_H
 #define PAYGO_LAW_STEP_H
 
+#include "flash.h"
 #include "law.h"
 
 /* Vectors want everything inline, small chips do not. */
@@ -28,13 +29,15 @@
 #define PAYGO_LAW_GOOD_S 120   /* a load that was fine for so long is no longer called one that was not */
 #define PAYGO_LAW_TRIES 5      /* a shorted output is tried so often a day: */
 #define PAYGO_LAW_TRY_S 5      /* after this, twice this ... */
-#define PAYGO_LAW_LOST_S 60    /* a battery that is back for so long is connected */
 #define PAYGO_LAW_BLIND_MV 28000 /* no battery of 12 V has so much */
 #define PAYGO_LAW_LONG_AGO_S (INT32_C(1) << 30)
 #define PAYGO_LAW_LEAK_MA 300  /* so much through an open charge switch is a fault of it */
 
+/* A number of the limits. */
+#define LAW_LIMIT(limit) ((int)(int16_t)paygo_flash_word(&(limit)))
+
 /* A fault that is there or not, 1 or 0, is one after 5 s, and over after 60. */
-static const paygo_limit law_fault = {1, 0, 5, 60};
+static const paygo_limit law_fault PAYGO_FLASH = {1, 0, 5, 60};
 
 /* `a` if `so`, and otherwise `b`; `a` or 0. */
 PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, paygo_law_int b)
@@ -75,8 +78,8 @@ PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s,
                                       const paygo_limit *limit, paygo_law_int clear_s, int too_little, int dt_s)
 {
     const paygo_law_flag was = (paygo_law_flag)*active;
-    const paygo_law_int threshold = law_choose(was, law_all(limit->clear), law_all(limit->trip));
-    const paygo_law_int delay_s = law_choose(was, clear_s, law_all(limit->trip_s));
+    const paygo_law_int threshold = law_choose(was, law_all(LAW_LIMIT(limit->clear)), law_all(LAW_LIMIT(limit->trip)));
+    const paygo_law_int delay_s = law_choose(was, clear_s, law_all(LAW_LIMIT(limit->trip_s)));
     const paygo_law_flag downwards = was ^ (paygo_law_flag)law_all(too_little);
     const paygo_law_flag asks = (downwards & PAYGO_LAW_IF(reading <= threshold)) |
                                 (~downwards & PAYGO_LAW_IF(reading >= threshold));
@@ -90,7 +93,7 @@ PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s,
 PAYGO_LAW_INLINE void law_watch(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
                                       const paygo_limit *limit, int too_little, int dt_s)
 {
-    law_guard(active, held_s, reading, limit, law_all(limit->clear_s), too_little, dt_s);
+    law_guard(active, held_s, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), too_little, dt_s);
 }
 
 /* What takes the output. */
@@ -115,13 +118,12 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
 {
     const paygo_law_int battery_mv = readings->battery_mv;
     const paygo_law_int warmest_dc =
-        law_most(battery_dc - (int)battery->hot_dc, readings->board_dc - (int)board->hot_dc);
-    const paygo_law_int lost_mv =
-        law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV), law_all(board->lost_mv), readings->battery_peak_mv);
+        law_most(battery_dc - LAW_LIMIT(battery->hot_dc), readings->board_dc - LAW_LIMIT(board->hot_dc));
+    const paygo_law_int lost_mv = law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV),
+                                             law_all(LAW_LIMIT(battery->lost.trip)), readings->battery_peak_mv);
     const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
     const paygo_law_flag blind =
         PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) | ~warmth_known;
-    const paygo_limit lost = {board->lost_mv, battery->overvoltage.clear, 0, PAYGO_LAW_LOST_S};
     const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
     const paygo_law_int try_s = law_try_s(law);
     const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
@@ -129,14 +131,14 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
     law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
     law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
     law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
-    law_watch(&law->lost, &law->lost_s, lost_mv, &lost, 0, dt_s);
+    law_watch(&law->lost, &law->lost_s, lost_mv, &battery->lost, 0, dt_s);
     law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
     law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
     law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &law_fault, 0, dt_s);
     law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &law_fault, 0, dt_s);
     law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
     law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
-                                                               (int)battery->charge_min_dc);
+                                                               LAW_LIMIT(battery->charge_min_dc));
 
     /* An output that is tried again and fails again is one alert, not many. */
     tripped = (paygo_law_flag)law->shorted & ~was_shorted;
@@ -144,13 +146,13 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
     told = (paygo_law_flag)law->current_told;
     law->current_good_s = law_hold(
         law->current_good_s,
-        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < (int)board->current.trip), dt_s);
+        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < LAW_LIMIT(board->current.trip)), dt_s);
     told &= PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
     law->current_told = (paygo_law_small)((paygo_law_flag)law->current | told);
     told = (paygo_law_flag)law->shorted_told;
     law->shorted_good_s = law_hold(
         law->shorted_good_s,
-        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < (int)board->shorted.trip), dt_s);
+        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < LAW_LIMIT(board->shorted.trip)), dt_s);
     told &= PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
     told |= (paygo_law_flag)law->shorted;
     law->shorted_told = (paygo_law_small)told;
@@ -175,11 +177,11 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int compensated_dc =
         law_least(law_most(battery_dc, law_all(0)), law_all(500));
     const paygo_law_int more_mv =
-        (int)((INT32_C(250) * battery->compensation) >> 10) -
-        (paygo_law_int)((compensated_dc * (int32_t)battery->compensation) >> 10);
+        (int)((INT32_C(250) * LAW_LIMIT(battery->compensation)) >> 10) -
+        (paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10);
     const paygo_law_int sag_mv =
         law_only(~(paygo_law_flag)law->undervoltage,
-                 (paygo_law_int)((readings->load_ma * (int32_t)battery->sag) >> 10));
+                 (paygo_law_int)((readings->load_ma * (int32_t)LAW_LIMIT(battery->sag)) >> 10));
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
 
@@ -197,22 +199,23 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_flag in_bulk = ~(in_absorption | in_float | in_equalise);
     const paygo_law_flag at_target = PAYGO_LAW_IF(battery_mv >= law->target_mv - PAYGO_LAW_NEAR_MV);
     const paygo_law_flag equalise_due =
-        battery->equalise_mv > 0 ? PAYGO_LAW_IF(law->since_equalise_s >= battery->equalise_every_h * INT32_C(3600))
-                                 : (paygo_law_flag)law_all(0);
+        LAW_LIMIT(battery->equalise_mv) > 0
+            ? PAYGO_LAW_IF(law->since_equalise_s >= LAW_LIMIT(battery->equalise_every_h) * INT32_C(3600))
+            : (paygo_law_flag)law_all(0);
     const paygo_law_int stage_s =
         law_least((paygo_law_int)law->stage_s + law_only(at_target, law_all(dt_s)), law_all(PAYGO_LAW_LONGEST_S));
     const paygo_law_flag absorbed =
-        PAYGO_LAW_IF(stage_s >= (int)battery->absorption_s) |
-        (at_target & PAYGO_LAW_IF(stage_s >= (int)battery->tail_s) &
+        PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->absorption_s)) |
+        (at_target & PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->tail_s)) &
          PAYGO_LAW_IF(readings->battery_ma <= readings->tail_ma));
-    const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= (int)battery->equalise_s);
+    const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->equalise_s));
     const paygo_law_flag to_absorption = in_bulk & at_target;
     const paygo_law_flag to_equalise = in_absorption & absorbed & equalise_due;
     const paygo_law_flag to_float = (in_absorption & absorbed & ~equalise_due) | equalised;
     paygo_law_flag to_bulk, moves, float_now;
     paygo_law_int stage;
-    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + (int)battery->rebulk_mv), dt_s);
-    to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= (int)battery->rebulk_s));
+    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + LAW_LIMIT(battery->rebulk_mv)), dt_s);
+    to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= LAW_LIMIT(battery->rebulk_s)));
     moves = to_absorption | to_equalise | to_float | to_bulk;
     stage = law_only(to_absorption & ~to_bulk, law_all(PAYGO_ABSORPTION)) |
             law_only(to_equalise & ~to_bulk, law_all(PAYGO_EQUALISE)) |
@@ -226,21 +229,21 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
                          PAYGO_LAW_CHOOSE(PAYGO_LAW_IF(law->since_equalise_s < PAYGO_LAW_LONG_AGO_S),
                                           law->since_equalise_s + dt_s, law->since_equalise_s));
     law->target_mv = law_least(
-        law_all(battery->ceiling_mv),
-        more_mv + law_choose(float_now, law_all(battery->float_mv),
+        law_all(LAW_LIMIT(battery->ceiling_mv)),
+        more_mv + law_choose(float_now, law_all(LAW_LIMIT(battery->float_mv)),
                                    law_choose(PAYGO_LAW_IF(stage == (int)PAYGO_EQUALISE),
-                                                    law_all(battery->equalise_mv),
-                                                    law_all(battery->absorption_mv))));
+                                                    law_all(LAW_LIMIT(battery->equalise_mv)),
+                                                    law_all(LAW_LIMIT(battery->absorption_mv)))));
     law->limit_ma = law_least(
-        law_all(board->charge_ma),
-        law_most(law_least(law_all(battery->charge_max_dc) - battery_dc, law_all(100)), law_all(0)) *
-            (int)board->derate_ma_per_dc);
+        law_all(LAW_LIMIT(board->charge_ma)),
+        law_most(law_least(law_all(LAW_LIMIT(battery->charge_max_dc)) - battery_dc, law_all(100)), law_all(0)) *
+            LAW_LIMIT(board->derate_ma_per_dc));
 
     /* What follows. */
     law->charge = (paygo_law_small)(
         ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->panel | (paygo_law_flag)law->lost |
           (paygo_law_flag)law->hot | (paygo_law_flag)law->cold | (paygo_law_flag)law->blind) &
-        PAYGO_LAW_IF(law->limit_ma > 0) & (battery->float_mv == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
+        PAYGO_LAW_IF(law->limit_ma > 0) & (LAW_LIMIT(battery->float_mv) == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
     law->output = (paygo_law_small)(readings->wanted & ~law_blocks(law));
     law->alerts = law_only((paygo_law_flag)law->overvoltage, law_all(1 << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
                   law_only((paygo_law_flag)law->undervoltage, law_all(1 << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |

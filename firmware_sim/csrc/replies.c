@@ -32,23 +32,18 @@
 #define TELEMETRY_END \
     ",\"token_count\":%A,\"wrong_entries\":%B,\"boot\":%C,\"clock\":%D,\"firmware_version\":\"" PAYGO_FIRMWARE_VERSION "\"}}"
 
-/* mW of mV and mA, which are within 1000 V and 1000 A. */
-static int32_t power(int32_t mv, int32_t ma)
-{
-    return mv * (ma / 1000) + mv * (ma % 1000) / 1000;
-}
-
 /* %a ... %i, as a whole number. */
 static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
-    static const uint8_t measured_at[] PAYGO_FLASH = {
-        offsetof(paygo_measured, battery_mv), offsetof(paygo_measured, battery_ma), offsetof(paygo_measured, panel_mv),
-        offsetof(paygo_measured, panel_ma),   0, /* %e */                           offsetof(paygo_measured, load_ma),
-        0, /* %g */                           offsetof(paygo_measured, temperature_dc),
+    static const uint8_t readings_at[] PAYGO_FLASH = {
+        offsetof(paygo_law_readings, battery_mv), offsetof(paygo_law_readings, battery_ma),
+        offsetof(paygo_law_readings, panel_mv),   offsetof(paygo_law_readings, panel_ma),
+        0, /* %e */                               offsetof(paygo_law_readings, load_ma),
+        0, /* %g */                               offsetof(paygo_law_readings, battery_dc),
     };
-    const paygo_measured *measured = &firmware->charger.measured;
+    const paygo_law_readings *readings = &firmware->charger.readings;
     if (mark == 'e') {
-        return power(measured->panel_mv, measured->panel_ma);
+        return (int32_t)readings->panel_mv * readings->panel_ma / 1000; /* mW */
     }
     if (mark == 'g') {
         return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
@@ -56,7 +51,7 @@ static int32_t reading(const paygo_firmware *firmware, const paygo_event *event,
     if (mark == 'i') {
         return event->value;
     }
-    return *(const int32_t *)(const void *)((const uint8_t *)measured + paygo_flash_byte(&measured_at[mark - 'a']));
+    return *(const paygo_law_int *)(const void *)((const uint8_t *)readings + paygo_flash_byte(&readings_at[mark - 'a']));
 }
 
 /* %A ... %I, without %E and %F. */

@@ -1,13 +1,13 @@
 /* The unit's tick against a clock chip. */
 #include "witness.h"
 
-/* How far the chip moved more than was counted, at most INT32_MAX either way. */
-static int32_t ahead(uint32_t moved_s, uint32_t counted_s)
+/* How far the chip moved more than was counted, at most INT16_MAX either way. */
+static int16_t ahead(uint32_t moved_s, uint32_t counted_s)
 {
     const bool behind = moved_s < counted_s;
     const uint32_t apart = behind ? counted_s - moved_s : moved_s - counted_s;
-    const int32_t size = apart < (uint32_t)INT32_MAX ? (int32_t)apart : INT32_MAX;
-    return behind ? -size : size;
+    const int16_t size = apart < (uint32_t)INT16_MAX ? (int16_t)apart : INT16_MAX;
+    return (int16_t)(behind ? -size : size);
 }
 
 void paygo_witness_update(paygo_witness *witness, uint32_t rtc_s, uint16_t elapsed_s)

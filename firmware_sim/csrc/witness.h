@@ -17,7 +17,7 @@ typedef struct {
     uint32_t first_s;   /* the chip, when the comparison began; 0: it has not begun */
     uint32_t last_s;    /* the chip, at the last reading */
     uint16_t counted_s; /* by the unit's tick since the comparison began */
-    int32_t off_s;      /* how far the chip was off when they were last compared */
+    int16_t off_s;      /* how far the chip was off when they were last compared, at most INT16_MAX either way */
 } paygo_witness;
 
 /*

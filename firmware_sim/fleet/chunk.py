@@ -196,7 +196,7 @@ def measured(
         1: (battery_mv, battery.undervoltage.trip),
         4: (panel_mv, board.panel.trip),
         5: (peak_mv, board.output.trip),
-        6: (peak_mv, board.lost_mv),
+        6: (peak_mv, battery.lost.trip),
         7: (load_ma, board.current.trip),
         8: (load_ma, board.shorted.trip),
         9: (battery_dc, battery.hot_dc),

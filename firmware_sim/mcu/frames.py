@@ -11,7 +11,7 @@ from firmware_sim.plant.home import Measured
 from firmware_sim.power_cut import PowerCut
 from paygo_core.errors import DeviceError
 
-FRAME_BYTES = 46
+FRAME_BYTES = 37
 ANSWER_BYTES = 24
 CONSOLE_BYTES = 48
 """How many console bytes go with a frame at most; the chip has room for some more."""
@@ -43,22 +43,13 @@ def _checked(body: bytes) -> bytes:
     return body + struct.pack("<H", crc_hqx(body, 0xFFFF))
 
 
-def _three(number: int) -> bytes:
-    limit = 1 << 23
-    return (max(-limit, min(number, limit - 1)) & 0xFFFFFF).to_bytes(3, "little")
-
-
 def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms: int) -> bytes:
     """A frame. Wire time beyond 4.6 hours is cut off: no time-out of the wire is longer."""
-    numbers = (measured.battery_v, measured.battery_a, measured.panel_v, measured.panel_a, measured.load_a)
-    peaks = (measured.battery_peak_v, measured.panel_peak_v, measured.output_peak_v, measured.load_peak_a)
     return _checked(
         struct.pack("<BBB", 0xA5, console, ord(key or "\0"))
         + world_ms.to_bytes(3, "little")
         + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
-        + b"".join(_three(round(number * 1000)) for number in numbers)
-        + struct.pack("<hIh", round(measured.temperature * 10), measured.rtc_s, round(measured.board_temperature * 10))
-        + b"".join(_three(round(number * 1000)) for number in peaks)
+        + struct.pack("<11hI", *measured.numbers(), measured.rtc_s)
     )
 
 

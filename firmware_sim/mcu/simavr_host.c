@@ -35,7 +35,7 @@
 #define READY_PIN 6
 #define STORING_PIN 7
 #define ANSWER_BYTES 24U
-#define FRAME_BYTES 46U
+#define FRAME_BYTES 37U
 #define LAST 0x80U
 #define CYCLES_PER_BYTE 160U                  /* of the SPI: 100 000 bytes a second */
 #define LONGEST_RUN (600ULL * CLOCK_HZ)       /* a chip that answers nothing for so long hangs */

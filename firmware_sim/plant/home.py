@@ -73,6 +73,17 @@ class Measured:
         """The same at the same moment: a peak is told once."""
         return replace(self, battery_peak_v=0.0, panel_peak_v=0.0, output_peak_v=0.0, load_peak_a=0.0)
 
+    def numbers(self) -> tuple[int, ...]:
+        """All but the clock chip's, as firmware takes them (`paygo_measured`): mV, mA and 0.1 °C in 16 bits."""
+        now = (self.battery_v, self.battery_a, self.panel_v, self.panel_a, self.load_a)
+        peaks = (self.battery_peak_v, self.panel_peak_v, self.output_peak_v, self.load_peak_a)
+        told = (
+            *(number * 1000 for number in now),
+            *(number * 10 for number in (self.temperature, self.board_temperature)),
+            *(number * 1000 for number in peaks),
+        )
+        return tuple(max(-0x8000, min(round(number), 0x7FFF)) for number in told)
+
 
 class SolarHome:
     """The plant around one unit.

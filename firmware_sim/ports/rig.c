@@ -3,11 +3,14 @@
 
 #include "crc.h"
 
+#include <stddef.h>
+
 #define FRAME_START 0xA5U
 #define PLAN_START 0xA6U
 #define ANSWER_START 0x5AU
 #define LAST 0x80U
 #define CRC_BYTES 2U
+#define MEASURED (offsetof(paygo_measured, rtc_s) / sizeof(int16_t))
 
 static uint8_t frame[RIG_FRAME_BYTES];
 static volatile uint8_t frame_length;
@@ -44,12 +47,11 @@ static uint32_t get(uint8_t at, uint8_t size)
     return number;
 }
 
-/* Two's complement of two or three bytes. */
-static int32_t get_signed(uint8_t at, uint8_t size)
+/* Two's complement. */
+static int16_t get_signed(uint8_t at)
 {
-    const int32_t number = (int32_t)get(at, size);
-    const int32_t half = INT32_C(1) << (8U * size - 1U);
-    return number < half ? number : number - 2 * half;
+    const int32_t number = (int32_t)get(at, 2);
+    return (int16_t)(number <= INT16_MAX ? number : number - INT32_C(65536));
 }
 
 static bool frame_good(void)
@@ -130,6 +132,7 @@ paygo_board hal_board(void)
 
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
+    uint8_t i;
     if (running) { /* the rig says how time passes */
         answer(LAST, PAYGO_DARK, 0, wire_due_ms, world_due_ms);
     }
@@ -139,18 +142,10 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     inputs->key = (char)frame[2];
     inputs->world_ms = get(3, 3);
     inputs->wire_ms = get(6, 3);
-    inputs->measured.battery_mv = get_signed(9, 3);
-    inputs->measured.battery_ma = get_signed(12, 3);
-    inputs->measured.panel_mv = get_signed(15, 3);
-    inputs->measured.panel_ma = get_signed(18, 3);
-    inputs->measured.load_ma = get_signed(21, 3);
-    inputs->measured.temperature_dc = get_signed(24, 2);
-    inputs->measured.rtc_s = get(26, 4);
-    inputs->measured.board_dc = get_signed(30, 2);
-    inputs->measured.battery_peak_mv = get_signed(32, 3);
-    inputs->measured.panel_peak_mv = get_signed(35, 3);
-    inputs->measured.output_peak_mv = get_signed(38, 3);
-    inputs->measured.load_peak_ma = get_signed(41, 3);
+    for (i = 0; i < MEASURED; i++) {
+        (&inputs->measured.battery_mv)[i] = get_signed((uint8_t)(9U + 2U * i));
+    }
+    inputs->measured.rtc_s = get(31, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;

@@ -118,10 +118,13 @@ void both_seen(int lane, const both_law *law, const int32_t readings[11])
     const paygo_law *own = &one->firmware.charger.law;
     int32_t changed = law->alerts ^ one->alerts;
     uint8_t alert;
+    int place;
     if (block.broken[lane] != 0) {
         return;
     }
-    memcpy(&one->inputs.measured, readings, 11U * sizeof readings[0]);
+    for (place = 0; place < 11; place++) {
+        (&one->inputs.measured.battery_mv)[place] = (int16_t)(readings[place] < INT16_MAX ? readings[place] : INT16_MAX);
+    }
     run(one, STEP_S * 1000U, "");
     PAYGO_LAW_FIELDS(SAME, SAME, SAME, SAME)
     CHECK(one->outputs.output == (law->output != 0) && one->outputs.charge == (law->charge != 0));

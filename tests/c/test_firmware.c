@@ -181,12 +181,17 @@ static void the_longest_time_is_no_short_one(void)
     memset(&console, 0, sizeof console);
     memset(&charger, 0, sizeof charger);
     paygo_charger_begin(&charger, PAYGO_LFP, 18, 0);
-    charger.measured.battery_ma = 1000000;
+    charger.capacity_ah = 1;
+    charger.readings.battery_ma = PAYGO_LAW_MOST;
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
-    CHECK(paygo_gauge_permille(&gauge, 18) == 1000);
-    charger.measured.battery_ma = -1000000;
+    CHECK(paygo_gauge_permille(&gauge, 1) == 527); /* from 0 at 0 V: 29 A for 65.5 s */
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
-    CHECK(paygo_gauge_permille(&gauge, 18) == 0);
+    CHECK(paygo_gauge_permille(&gauge, 1) == 1000);
+    charger.readings.battery_ma = -PAYGO_LAW_MOST;
+    paygo_gauge_update(&gauge, &charger, UINT16_MAX);
+    CHECK(paygo_gauge_permille(&gauge, 1) == 472);
+    paygo_gauge_update(&gauge, &charger, UINT16_MAX);
+    CHECK(paygo_gauge_permille(&gauge, 1) == 0);
     paygo_light_blink(&light, PAYGO_GREEN, 10);
     paygo_light_update(&light, 3 * PAYGO_BLINK_MS - 1U);
     CHECK(light.blinks == 9);
@@ -231,7 +236,7 @@ static void a_line_is_the_same_in_pieces(void)
 static void readings_at_the_ends_of_their_numbers_are_told(void)
 {
     static board unit;
-    static const int32_t ends[] = {INT32_MIN, INT32_MAX, 0};
+    static const int16_t ends[] = {INT16_MIN, INT16_MAX, 0};
     size_t i;
     ready_board(&unit);
     for (i = 0; i < sizeof ends / sizeof ends[0]; i++) { /* H15 */
@@ -248,10 +253,10 @@ static void readings_at_the_ends_of_their_numbers_are_told(void)
         unit.inputs.measured.load_peak_ma = ends[i];
         run(&unit, 1000, 0, "");
         CHECK(strstr(ask(&unit, "#TELEMETRY;\n"), "}}\r\n") != NULL);
-        if (ends[i] == INT32_MIN) {
-            CHECK(strstr(unit.said, "\"battery_current\":1000.000,") != NULL);
-            CHECK(strstr(unit.said, "\"panel_power\":1000000.000,") != NULL);
-            CHECK(strstr(unit.said, "\"temperature\":-100000.000,") != NULL);
+        if (ends[i] == INT16_MIN) {
+            CHECK(strstr(unit.said, "\"battery_current\":29.000,") != NULL);
+            CHECK(strstr(unit.said, "\"panel_power\":841.000,") != NULL);
+            CHECK(strstr(unit.said, "\"temperature\":-2900.000,") != NULL);
         }
     }
 }
@@ -811,19 +816,19 @@ static uint32_t random_number(uint32_t below)
     return random_state % below;
 }
 
-static int32_t random_reading(void)
+static int16_t random_reading(void)
 {
     switch (random_number(8)) {
     case 0:
-        return INT32_MIN + (int32_t)random_number(2);
+        return (int16_t)(INT16_MIN + (int16_t)random_number(2));
     case 1:
-        return INT32_MAX - (int32_t)random_number(2);
+        return (int16_t)(INT16_MAX - (int16_t)random_number(2));
     case 2:
-        return 16000 + (int32_t)random_number(2000);
+        return (int16_t)(16000 + (int16_t)random_number(2000));
     case 3:
-        return 11100 - (int32_t)random_number(2000);
+        return (int16_t)(11100 - (int16_t)random_number(2000));
     default:
-        return 12600 + (int32_t)random_number(600);
+        return (int16_t)(12600 + (int16_t)random_number(600));
     }
 }
 

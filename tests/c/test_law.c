@@ -123,7 +123,7 @@ static void test_panel_and_output_voltages(int32_t dt_s)
 static void test_a_battery_that_is_gone(int32_t dt_s)
 {
     unit it = quiet(PAYGO_FLOODED);
-    it.readings.battery_peak_mv = it.board.lost_mv;
+    it.readings.battery_peak_mv = it.battery.lost.trip;
     pass(&it, dt_s, dt_s);
     CHECK(has(&it, PAYGO_ALERT_BATTERY_DISCONNECTED) && it.law.charge == 0 && it.law.output == 0);
     at(&it, 0); /* and the bus has nothing any more */

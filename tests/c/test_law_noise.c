@@ -182,7 +182,7 @@ static void test_all(paygo_chemistry chemistry, int32_t dt_s)
          board->panel.trip_s, board->panel.clear_s},
         {"output", PAYGO_ALERT_OUTPUT_OVERVOLTAGE, READING(output_peak_mv), 1, board->output.trip, board->output.clear,
          board->output.trip_s, board->output.clear_s},
-        {"battery gone", PAYGO_ALERT_BATTERY_DISCONNECTED, READING(battery_peak_mv), 1, board->lost_mv,
+        {"battery gone", PAYGO_ALERT_BATTERY_DISCONNECTED, READING(battery_peak_mv), 1, battery->lost.trip,
          battery->overvoltage.clear, 0, 60},
         {"hot battery", PAYGO_ALERT_OVERTEMPERATURE, READING(battery_dc), 1, battery->hot_dc, battery->hot_dc - 100, 0, 0},
         {"hot board", PAYGO_ALERT_OVERTEMPERATURE, READING(board_dc), 1, board->hot_dc, board->hot_dc - 100, 0, 0},

@@ -197,11 +197,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             const uint8_t *at = data + 1;
             size_t left = length - 1U;
             int32_t decivolts = 0;
-            while (left > 0 && *at >= '0' && *at <= '9' && decivolts < 100000) {
+            while (left > 0 && *at >= '0' && *at <= '9' && decivolts < 1000) {
                 decivolts = decivolts * 10 + (int32_t)(take(&at, &left, 1) - '0');
             }
-            inputs.measured.battery_mv = decivolts * 100;
-            inputs.measured.battery_ma = decivolts - 120;
+            inputs.measured.battery_mv = (int16_t)(decivolts < 320 ? decivolts * 100 : INT16_MAX);
+            inputs.measured.battery_ma = (int16_t)(decivolts - 120);
             inputs.world_ms = PAYGO_LONGEST_STEP_MS;
             inputs.wire_ms = PAYGO_EVENT_REPEAT_MS;
             step(&unit, &inputs);

@@ -34,16 +34,16 @@ static void check_charger(paygo_charger *charger, const paygo_law *law, const pa
 {
     paygo_measured measured;
     uint8_t alert;
-    measured.battery_mv = readings->battery_mv;
-    measured.battery_ma = readings->battery_ma;
-    measured.panel_mv = readings->panel_mv;
-    measured.panel_ma = readings->panel_ma;
-    measured.load_ma = readings->load_ma;
-    measured.temperature_dc = readings->battery_dc;
-    measured.board_dc = readings->board_dc;
-    measured.battery_peak_mv = readings->battery_peak_mv;
+    measured.battery_mv = (int16_t)readings->battery_mv;
+    measured.battery_ma = (int16_t)readings->battery_ma;
+    measured.panel_mv = (int16_t)readings->panel_mv;
+    measured.panel_ma = (int16_t)readings->panel_ma;
+    measured.load_ma = (int16_t)readings->load_ma;
+    measured.temperature_dc = (int16_t)readings->battery_dc;
+    measured.board_dc = (int16_t)readings->board_dc;
+    measured.battery_peak_mv = (int16_t)readings->battery_peak_mv;
     measured.panel_peak_mv = 0;
-    measured.output_peak_mv = readings->output_peak_mv;
+    measured.output_peak_mv = (int16_t)readings->output_peak_mv;
     measured.load_peak_ma = 0;
     measured.rtc_s = 0;
     paygo_charger_measure(charger, &measured);

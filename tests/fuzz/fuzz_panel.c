@@ -59,12 +59,13 @@ static void check_light(paygo_light *light, uint64_t *since_ms, paygo_colour *co
     require(paygo_light_now(light) == (lit ? *colour : PAYGO_DARK));
 }
 
-static void check_gauge(paygo_gauge *gauge, paygo_charger *charger, int32_t battery_mv, int32_t battery_ma, uint16_t elapsed_ms)
+static void check_gauge(paygo_gauge *gauge, paygo_charger *charger, int16_t battery_mv, int16_t battery_ma, uint16_t elapsed_ms)
 {
     const bool started = gauge->started;
     const int64_t before = gauge->charge * INT64_C(1000) + gauge->rest;
     const int64_t full = FULL_MA_S(charger);
-    const int64_t ma = battery_ma > 1000000 ? 1000000 : battery_ma < -1000000 ? -1000000 : battery_ma;
+    const int64_t ma = battery_ma > PAYGO_LAW_MOST     ? PAYGO_LAW_MOST
+                       : battery_ma < -PAYGO_LAW_MOST ? -PAYGO_LAW_MOST : battery_ma;
     paygo_measured measured;
     memset(&measured, 0, sizeof measured);
     measured.battery_mv = battery_mv;
@@ -123,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_keypad(&keypad, &model, key, entry_length, wire_ms);
         check_light(&light, &since_ms, &colour, &blinks, op > 200 ? (uint8_t)(op - 200U) : 0, wire_ms);
         check_witness(&witness, op % 32U == 31 ? 0 : (uint32_t)mv * (op % 4U == 0 ? 1U : 65537U), wire_ms / 1000U);
-        check_gauge(&gauge, &charger, mv, op == 255 ? INT32_MAX : op == 239 ? INT32_MIN : ma, wire_ms);
+        check_gauge(&gauge, &charger, (int16_t)(mv - 32768), (int16_t)ma, wire_ms);
     }
     return 0;
 }

@@ -23,13 +23,13 @@ DEFECTS = {
         "PAYGO_LAW_IF((paygo_law_int)held >= delay_s - delay_s)",
     ),
     "there is no hysteresis": (
-        "paygo_law_int threshold = law_choose(was, law_all(limit->clear)",
-        "paygo_law_int threshold = law_choose(was, law_all(limit->trip)",
+        "law_choose(was, law_all(LAW_LIMIT(limit->clear))",
+        "law_choose(was, law_all(LAW_LIMIT(limit->trip))",
     ),
     "a load's sag counts as low": ("battery_mv + sag_mv, &battery->undervoltage", "battery_mv, &battery->undervoltage"),
     "temperature does not compensate": (
-        "(int)((INT32_C(250) * battery->compensation) >> 10) -",
-        "(paygo_law_int)((compensated_dc * (int32_t)battery->compensation) >> 10) -",
+        "(int)((INT32_C(250) * LAW_LIMIT(battery->compensation)) >> 10) -",
+        "(paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10) -",
     ),
     "absorption never ends": (
         "to_float = (in_absorption & absorbed & ~equalise_due) | equalised;",

@@ -376,7 +376,7 @@ static void prepare(fleet_common *common, const fleet_kit *kit, const fleet_bloc
     }
     common->rest_v[k] = model->rest_v[k];
     common->slope_v[k] = 0.0f;
-    common->calm_mv = least_of(least_of(kit->battery.overvoltage.trip, kit->board.lost_mv),
+    common->calm_mv = least_of(least_of(kit->battery.overvoltage.trip, kit->battery.lost.trip),
                                least_of(kit->board.output.trip, below(least_of_v(model->output_max_v, model->bms_open_v), 1000.0f)));
     common->calm_dc = least_of(kit->board.hot_dc, below(model->board_max_c, 10.0f));
     for (k = 0; k < FLEET_LANES; k++) {

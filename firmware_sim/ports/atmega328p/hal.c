@@ -212,7 +212,7 @@ void hal_write(const paygo_write *write)
 #define BATTERY_AMPERES 2U
 #define PANEL_AMPERES 3U
 #define LOAD_AMPERES 4U
-#define MV_PER_STEP 30 /* 5 V and a divider of 1 : 6.1 give 0 ... 30.7 V */
+#define MV_PER_STEP 30U /* 5 V and a divider of 1 : 6.1 give 0 ... 30.7 V */
 #define MA_PER_STEP 50 /* an amplifier of 0.1 V/A around 2.5 V */
 #define MIDDLE 512
 #define STEPS 1023L
@@ -323,6 +323,12 @@ static uint16_t convert(uint8_t channel)
     return steps;
 }
 
+/* In mA. */
+static int16_t amperes(uint8_t channel)
+{
+    return (int16_t)(((int16_t)convert(channel) - MIDDLE) * MA_PER_STEP);
+}
+
 /* The noise of many conversions. */
 uint32_t hal_first_boot(void)
 {
@@ -344,16 +350,16 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     }
     inputs->world_ms = inputs->wire_ms = elapsed_ms;
     inputs->key = key;
-    inputs->measured.battery_mv = (int32_t)battery_steps * MV_PER_STEP;
-    inputs->measured.battery_peak_mv = (int32_t)battery_peak_steps * MV_PER_STEP;
+    inputs->measured.battery_mv = (int16_t)(battery_steps * MV_PER_STEP);
+    inputs->measured.battery_peak_mv = (int16_t)(battery_peak_steps * MV_PER_STEP);
     battery_peak_steps = 0;
     elapsed_ms = 0;
     key = '\0';
     hal_unlock();
-    inputs->measured.panel_mv = (int32_t)convert(PANEL_VOLTS) * MV_PER_STEP;
-    inputs->measured.battery_ma = ((int32_t)convert(BATTERY_AMPERES) - MIDDLE) * MA_PER_STEP;
-    inputs->measured.panel_ma = ((int32_t)convert(PANEL_AMPERES) - MIDDLE) * MA_PER_STEP;
-    inputs->measured.load_ma = ((int32_t)convert(LOAD_AMPERES) - MIDDLE) * MA_PER_STEP;
+    inputs->measured.panel_mv = (int16_t)(convert(PANEL_VOLTS) * MV_PER_STEP);
+    inputs->measured.battery_ma = amperes(BATTERY_AMPERES);
+    inputs->measured.panel_ma = amperes(PANEL_AMPERES);
+    inputs->measured.load_ma = amperes(LOAD_AMPERES);
     inputs->measured.rtc_s = 0; /* no clock chip */
     inputs->measured.temperature_dc = inputs->measured.board_dc = 250; /* no sensors; the law takes it as room temperature */
 }
