@@ -8,13 +8,12 @@
 #include "both_ways.h"
 #include "check.h"
 #include "commands.h"
-#include "fleet.h"
+#include "fleet_home.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS 1440
 #define STEP_S 60
 
 typedef struct {
@@ -35,7 +34,7 @@ fleet_run fleet_run_told;
 static unit units[FLEET_LANES];
 static fleet_block block;
 static fleet_kit kit;
-static fleet_sky sky[STEPS];
+static fleet_sky sky[HOME_STEPS];
 static uint64_t random_state;
 static uint32_t compared, tokens, restarts, alerts;
 
@@ -198,38 +197,12 @@ static void trouble(int lane)
     fleet_do(&block, &kit, &deed);
 }
 
+/* A home of any size, in which nothing breaks. */
 static void make_kit(uint8_t chemistry, paygo_board board)
 {
-    static const float lead_v[] = {10.50f, 11.31f, 11.58f, 11.75f, 11.90f, 12.06f, 12.20f, 12.32f, 12.42f, 12.50f, 12.70f};
-    static const float lithium_v[] = {8.05f, 12.27f, 12.64f, 12.78f, 12.84f, 12.88f, 12.92f, 12.98f, 13.02f, 13.05f, 13.39f};
-    static const fleet_model model = {
-        .short_a = 3.05f, .open_v = 22.1f, .c1 = 1.96e-6f, .per_c2_open = 0.5946f, .short_per_k = 0.0005f,
-        .open_v_per_k = -0.073f, .open_v_per_log = 0.95f, .warming = 0.033f, .power_w = 50.0f, .power_per_k = -0.0047f,
-        .converter = 0.94f, .path_drop_v = 0.4f, .ohm = 0.016f, .cells = 6.0f, .charge_near = 6.0f,
-        .charge_bend = 195.0f, .charge_far = 0.65f, .charge_edge = 1.002f, .discharge_near = 4.0f,
-        .discharge_bend = 660.0f, .discharge_far = 0.13f, .discharge_edge = 0.1f, .final_v = 2.45f, .follow_s = 600.0f,
-        .efficiency_slope = 20.73f, .leak_per_s = 1e-8f, .bms_open_v = 1e6f, .bms_close_v = 1e6f, .unit_w = 0.1f,
-        .switch_ohm = 0.02f, .board_k_per_w = 15.0f, .board_follow_s = 120.0f, .battery_k_per_w = 3.0f,
-        .battery_follow_s = 7200.0f, .clamp_v = 17.0f, .clamp_j = 1e9f, .input_clamp_v = 53.0f, .input_max_v = 1e6f,
-        .output_max_v = 1e6f, .board_max_c = 1e6f, .opens_s = 0.001f}; /* nothing breaks */
-    kit.model = model;
-    memcpy(kit.model.rest_v, chemistry == PAYGO_LFP ? lithium_v : lead_v, sizeof lead_v);
-    kit.capacity_ah = 7 + (int32_t)chance(40);
-    kit.model.capacity_as = (float)kit.capacity_ah * 3600.0f;
-    fleet_preset(&kit, chemistry, board == PAYGO_BOARD_PROTECTED);
-}
-
-/* A day's sky from clear to overcast, at a place between warm and freezing. */
-static void make_sky(float ambient, float cloud)
-{
-    int i;
-    for (i = 0; i < STEPS; i++) {
-        const float hour = ((float)i + 0.5f) / 60.0f - 12.0f;
-        const float light = (900.0f - 25.0f * hour * hour) * cloud;
-        sky[i].irradiance = light > 0.0f ? light : 0.0f;
-        sky[i].log_irradiance = light > 450.0f ? -0.2f : -1.5f;
-        sky[i].ambient = ambient + (light > 0.0f ? light * 0.008f : 0.0f);
-    }
+    home_kit(&kit, chemistry, board == PAYGO_BOARD_PROTECTED, 7 + (int32_t)chance(40));
+    kit.model.clamp_j = 1e9f;
+    kit.model.input_max_v = kit.model.output_max_v = kit.model.board_max_c = 1e6f;
 }
 
 static void live(uint8_t chemistry, paygo_board board, int days)
@@ -243,8 +216,8 @@ static void live(uint8_t chemistry, paygo_board board, int days)
         block.law.charge[lane] = 0; /* as in a unit whose law has not run yet */
     }
     for (day = 0; day < days; day++) {
-        make_sky(ambient, 0.2f + 0.1f * (float)chance(9));
-        for (step = 0; step < STEPS; step++) {
+        home_sky(sky, ambient, 0.2f + 0.1f * (float)chance(9));
+        for (step = 0; step < HOME_STEPS; step++) {
             for (lane = 0; lane < FLEET_LANES; lane++) {
                 unit *one = &units[lane];
                 if (step % 15 == 0) {

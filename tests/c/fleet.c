@@ -2,16 +2,14 @@
  * The fleet's blocks as a program of their own, for sanitizers and for other processors: every way of stepping gives the
  * same bytes. Prints a hash of them, which is the same on every machine.
  */
-#include "fleet.h"
+#include "fleet_home.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define DAYS 12
-#define STEPS 1440
 
 static fleet_kit kit;
-static fleet_sky sky[STEPS];
+static fleet_sky sky[HOME_STEPS];
 static float demand_w[FLEET_SLOTS * FLEET_LANES];
 static fleet_note notes[4096];
 
@@ -27,30 +25,9 @@ static uint32_t hash_of(const void *bytes, size_t count)
 
 static void set_up(void)
 {
-    static const float rest_v[] = {10.50f, 11.31f, 11.58f, 11.75f, 11.90f, 12.06f, 12.20f, 12.32f, 12.42f, 12.50f, 12.70f};
-    static const fleet_model model = {
-        .short_a = 3.05f, .open_v = 22.1f, .c1 = 1.96e-6f, .per_c2_open = 0.5946f, .short_per_k = 0.0005f,
-        .open_v_per_k = -0.073f, .open_v_per_log = 0.95f, .warming = 0.033f, .power_w = 50.0f, .power_per_k = -0.0047f,
-        .converter = 0.94f, .path_drop_v = 0.4f, .capacity_as = 72000.0f, .ohm = 0.016f, .cells = 6.0f,
-        .charge_near = 6.0f, .charge_bend = 195.0f, .charge_far = 0.65f, .charge_edge = 1.002f, .discharge_near = 4.0f,
-        .discharge_bend = 660.0f, .discharge_far = 0.13f, .discharge_edge = 0.1f, .final_v = 2.45f, .follow_s = 600.0f, .efficiency_slope = 20.73f, .leak_per_s = 1e-8f,
-        .bms_open_v = 1e6f, .bms_close_v = 1e6f, .unit_w = 0.1f, .switch_ohm = 0.02f, .board_k_per_w = 15.0f,
-        .board_follow_s = 120.0f, .battery_k_per_w = 3.0f, .battery_follow_s = 7200.0f, .clamp_v = 17.0f,
-        .clamp_j = 20.0f, .input_clamp_v = 53.0f, .input_max_v = 60.0f, .output_max_v = 40.0f, .board_max_c = 125.0f,
-        .opens_s = 0.001f};
     int i;
-    kit.model = model;
-    memcpy(kit.model.rest_v, rest_v, sizeof rest_v);
-    kit.capacity_ah = 20;
-    fleet_preset(&kit, PAYGO_AGM, 1);
-    for (i = 0; i < STEPS; i++) {
-        /* A parabola from 6 to 18 h; logarithms come from elsewhere, so that no two libraries have to agree. */
-        const float hour = ((float)i + 0.5f) / 60.0f - 12.0f;
-        const float light = 900.0f - 25.0f * hour * hour;
-        sky[i].irradiance = light > 0.0f ? light : 0.0f;
-        sky[i].log_irradiance = light > 450.0f ? -0.2f : -1.5f;
-        sky[i].ambient = 25.0f + light * 0.005f;
-    }
+    home_kit(&kit, PAYGO_AGM, 1, 20);
+    home_sky(sky, 25.0f, 1.0f);
     for (i = 0; i < FLEET_SLOTS * FLEET_LANES; i++) {
         const int slot = i / FLEET_LANES, lane = i % FLEET_LANES;
         demand_w[i] = slot > 72 && slot < 92 ? (float)(lane % 9 * 3) : (float)(lane % 3);
