@@ -2,6 +2,9 @@
 
 An appliance joins when it signals itself; one that another master left answers at its old address. It needs a ping
 within 60 s: where the bridge asks less often, it has reset itself, and joins anew at the next question.
+
+A master hears its own frames on the one wire. The time for an answer counts from then on, since a port behind a network
+puts a frame there late. Where a port does not echo, it counts from the last byte that was written.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ from paygo_core.wire import oplink
 from paygo_core.wire.oplink import MASTER, UNASSIGNED, Command, Frame, Message, OplinkReader
 
 ANSWER_SECONDS = 0.15
+ECHO_SECONDS = 3.0
+"""For a frame to be heard back, on a port that echoes."""
+SLICE_SECONDS = 0.02
+"""Of the last look at a port whose time is over: what came may not have been taken in yet."""
 TRIES = 3
 JOIN_SECONDS = 8.0
 BREAK_SECONDS = 0.001
@@ -38,6 +45,7 @@ class OplinkDriver:
         self._log = log or (lambda _text: None)
         self._seconds = timeout or JOIN_SECONDS
         self._reader = OplinkReader()
+        self._echoes: bool | None = None
         self._address: int | None = None
         self._uid = b""
         self._message = 0
@@ -101,8 +109,7 @@ class OplinkDriver:
         self._message = self._message % 0xFFFF + 1
         request = Message(code, self._message, path, values).to_bytes()
         for _ in range(TRIES):
-            self._send(Frame(MASTER, self._address, request))
-            answer = self._await(lambda frame: not frame.command, ANSWER_SECONDS)
+            answer = self._exchange(Frame(MASTER, self._address, request), lambda frame: not frame.command)
             if answer is None:
                 continue
             said = oplink.decode_message(answer.payload)
@@ -156,8 +163,10 @@ class OplinkDriver:
         destination = self._address if to is None else to
         assert destination is not None
         for _ in range(tries):
-            self._send(Frame(MASTER, destination, payload, command=True))
-            answer = self._await(lambda frame: frame.command and frame.payload[:1] == bytes([Command.ACK]))
+            answer = self._exchange(
+                Frame(MASTER, destination, payload, command=True),
+                lambda frame: frame.command and frame.payload[:1] == bytes([Command.ACK]),
+            )
             if answer is not None:
                 return answer.payload
         return None
@@ -175,19 +184,36 @@ class OplinkDriver:
         self._transport.set_line(self.BAUD, "S")
         self._transport.write(data[2:])
 
-    def _await(self, wanted: Callable[[Frame], bool], seconds: float = ANSWER_SECONDS) -> Frame | None:
-        """The first such frame of an appliance. Its own frames, which it hears too, a master passes over."""
+    def _exchange(self, frame: Frame, wanted: Callable[[Frame], bool]) -> Frame | None:
+        """Sends a frame. The first such frame of an appliance in time."""
+        self._send(frame)
+        seconds = ANSWER_SECONDS if self._echoes is False else max(ANSWER_SECONDS, min(ECHO_SECONDS, self._seconds))
+        answer = self._await(wanted, seconds, sent=frame)
+        if answer is None and self._echoes is None:
+            self._echoes = False
+        return answer
+
+    def _await(self, wanted: Callable[[Frame], bool], seconds: float, sent: Frame | None = None) -> Frame | None:
+        """The first such frame of an appliance. Its own frames, which it hears too, a master passes over.
+
+        sent: when it is heard, ANSWER_SECONDS are left.
+        """
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            data = self._transport.read(min(left, ANSWER_SECONDS))
-            for frame in self._reader.feed(data) if data else self._reader.silence():
+        while True:
+            left = until - time.monotonic()
+            data = self._transport.read(min(max(left, SLICE_SECONDS), ANSWER_SECONDS))
+            quiet = not data and (sent is None or left <= 0)
+            for frame in self._reader.silence() if quiet else self._reader.feed(data):
                 if frame.source == MASTER:
-                    continue
-                if frame.command and frame.payload[:1] == bytes([Command.ALERT]):
+                    if frame == sent:
+                        self._echoes, sent = True, None
+                        until = time.monotonic() + ANSWER_SECONDS
+                elif frame.command and frame.payload[:1] == bytes([Command.ALERT]):
                     self._log(f"the appliance alerts: {frame.payload[1:].hex()}")
                 elif wanted(frame):
                     return frame
-        return None
+            if left <= 0 and time.monotonic() >= until:
+                return None
 
 
 def _is_signal(frame: Frame) -> bool:

@@ -100,6 +100,63 @@ def test_no_payload_harms_who_reads_it(payload):
         assert isinstance(decode_message(payload), Message)
 
 
+class LateWire:
+    """A port whose bytes take their time, on a clock of its own: echo and answer come `late_s` after a frame's end."""
+
+    def __init__(self, late_s: float, *, echoes: bool = True) -> None:
+        self.now = 0.0
+        self._late_s, self._echoes = late_s, echoes
+        self._written = bytearray()
+        self._due: list[tuple[float, bytes]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def read(self, timeout: float) -> bytes:
+        if self._due and self._due[0][0] <= self.now + timeout:
+            at, data = self._due.pop(0)
+            self.now = max(at, self.now)
+            return data
+        self.now += timeout
+        return b""
+
+    def write(self, data: bytes) -> None:
+        self._written += data
+        if OplinkReader().feed(bytes(self._written)):
+            heard = bytes(self._written) if self._echoes else b""
+            self._due.append((self.now + self._late_s, heard + ACK))
+            self._written.clear()
+
+    def set_line(self, baud: int, parity: str) -> None:
+        pass
+
+    def send_break(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("late_s", "echoes", "taken_s"), [(2.0, True, 2.0), (4.0, True, None), (0.1, False, 0.1)])
+def test_the_time_for_an_answer_begins_when_the_frame_is_heard_on_the_wire(monkeypatch, late_s, echoes, taken_s):
+    """A port behind a slow network is no dead one."""
+    wire = LateWire(late_s, echoes=echoes)
+    monkeypatch.setattr("hw_bridge.drivers.oplink.time", wire)
+    driver = OplinkDriver(wire)
+    answer = driver._command(b"\x03", to=1, tries=1)
+    assert (answer is not None) == (taken_s is not None)
+    if taken_s is not None:
+        assert wire.now == pytest.approx(taken_s, abs=0.01)
+
+
+def test_a_port_that_does_not_echo_is_waited_for_once(monkeypatch):
+    wire = LateWire(1e9)
+    monkeypatch.setattr("hw_bridge.drivers.oplink.time", wire)
+    driver = OplinkDriver(wire)
+    assert driver._command(b"\x03", to=1, tries=1) is None
+    first = wire.now
+    assert driver._command(b"\x03", to=1, tries=1) is None
+    assert first > 3
+    assert wire.now - first < 0.2
+
+
 @pytest.fixture
 def appliance(tmp_path):
     options = ("--protocol", "oplink", "--rfc2217", "127.0.0.1:0")
@@ -124,7 +181,7 @@ def test_a_master_finds_an_appliance_reads_it_and_gives_it_credit(appliance):
         assert driver.status() == UnitStatus("inactive", 0)
         assert driver.give_credit(None) == UnitStatus("unlocked", None)
     with Transport(unit.port, OplinkDriver.BAUD) as transport:  # an appliance that another master left
-        assert OplinkDriver(transport, timeout=0.1).status() == UnitStatus("unlocked", None)
+        assert OplinkDriver(transport).status() == UnitStatus("unlocked", None)
 
 
 def test_an_appliance_that_lost_its_address_joins_anew(appliance):
@@ -144,10 +201,17 @@ def test_what_comes_without_the_ninth_bit_is_not_for_the_appliance(appliance):
         transport.set_line(OplinkDriver.BAUD, "S")
         transport.send_break(0.001)
         transport.write(PING)
-        heard = b""
-        while data := transport.read(0.3):
-            heard += data
-        assert OplinkReader().feed(heard) == [Frame(15, 1, b"\x03", command=True)]  # its own frame, and no answer
+        transport.send_break(0.001)  # and once more, as it should be
+        transport.write(PING[:1])
+        transport.set_line(OplinkDriver.BAUD, "M")
+        transport.write(PING[1:2])
+        transport.set_line(OplinkDriver.BAUD, "S")
+        transport.write(PING[2:])
+        reader, own, answer = OplinkReader(), Frame(15, 1, b"\x03", command=True), Frame(1, 15, b"\x06", command=True)
+        heard: list[Frame] = []
+        while answer not in heard:
+            heard += reader.feed(transport.read(10))
+        assert heard == [own, own, answer], "the first was heard by its sender alone"
 
 
 def test_what_an_appliance_lacks_is_refused_and_not_waited_for(appliance):
