@@ -95,13 +95,27 @@ void fleet_do(fleet_block *block, const fleet_kit *kit, const fleet_event *event
 int32_t fleet_steps(fleet_block *block, const fleet_kit *kit, const fleet_sky *sky, int32_t steps, int32_t dt_s,
                     int32_t path);
 void fleet_preset(fleet_kit *kit, int32_t chemistry, int32_t protected_board);
+
+double fleet_chance(uint64_t *state);
+
+#define HOME_SLOTS ...
+typedef struct {
+    uint64_t key; double start_jitter; double hours_jitter; double watts; double standby_w; double inrush;
+    int32_t first_level; int32_t levels;
+} home_use;
+typedef struct {
+    const home_use *uses; int32_t use_count; int32_t unit_count; const double *levels; const uint64_t *lives;
+    const double *starts; const double *lasts; const int32_t *chances; double standby_mw;
+} home_kind;
+void home_day(const home_kind *kind, const uint64_t *days, float *mean, float *most);
+void home_levels(const home_kind *kind, const uint64_t *days, float *levels);
 """
 
 ffibuilder = FFI()
 ffibuilder.cdef(CDEF)
 ffibuilder.set_source(
     "firmware_sim._fleet",
-    '#include "fleet.h"',
+    "".join(f'#include "{name}"\n' for name in ("chances.h", "fleet.h", "homes.h")),
     sources=[*(str(path) for path in sorted(ENGINE.glob("*.c"))), str(LAW / "law.c")],
     include_dirs=[str(ENGINE), str(LAW), str(CORE)],
     depends=[*(str(path) for path in sorted(ENGINE.glob("*.h"))), str(LAW / "law.h"), str(LAW / "law_step.h")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim._fleet import ffi, lib
 from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 
 
@@ -11,12 +12,13 @@ class Chances:
     __slots__ = ("_state",)
 
     def __init__(self, seed: int, unit: int, purpose: int) -> None:
-        self._state = mixed(mixed(mixed(seed + GOLDEN & MASK) + unit & MASK) + purpose & MASK)
+        start = mixed(mixed(mixed(seed + GOLDEN & MASK) + unit & MASK) + purpose & MASK)
+        self._state = ffi.new("uint64_t *", start)
 
     def next(self) -> float:
         """0 ≤ it < 1."""
-        self._state = self._state + GOLDEN & MASK
-        return (mixed(self._state) >> 11) / (1 << 53)
+        drawn: float = lib.fleet_chance(self._state)
+        return drawn
 
     def between(self, low: float, high: float) -> float:
         """low ≤ it < high."""

@@ -12,22 +12,22 @@ order of units nor how they are cut into chunks changes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from firmware_sim._fleet import ffi, lib
 from firmware_sim.plant.chances import GOLDEN, mixed
 from paygo_core.errors import PaygoError, brief
 
-SLOTS = 96
+SLOTS: int = lib.HOME_SLOTS
 """Quarters of an hour in a day."""
 
-_DAY_KEY = np.uint64(0xD1B54A32D192ED03)
 _USE_KEY = 0x8CB92BA72F3D8DD7
 _MOST_USES = 16
-_WIDTH = SLOTS + 2
-_AT_ONCE = 128
-"""Units whose numbers stay in the cache together."""
+
+_C_TYPES = {"f": "double", "i": "int32_t", "u": "uint64_t"}
 
 Watts = npt.NDArray[np.float32]
 _Hashes = npt.NDArray[np.uint64]
@@ -191,24 +191,29 @@ class Homes:
         )
         amount = amount * (0.8 + 0.4 * _chances(self._lives, 1))
         of_kind = {item.kind: index for index, item in reversed(list(enumerate(home.appliances)))}
-        self._items, keys, starts, lasts, chances = [], [], [], [], []
+        uses, starts, lasts, chances = [], [], [], []
+        levels: list[float] = []
         for index, item in enumerate(home.appliances):
             for number, use in enumerate(item.uses):
                 place = of_kind.get(item.follows, index)
-                self._items.append(item)
-                keys.append((place * _MOST_USES + number + 1) * _USE_KEY % 2**64)
+                key = (place * _MOST_USES + number + 1) * _USE_KEY % 2**64
+                jitters = (4 * use.start_jitter_h, use.hours_jitter)
+                uses.append((key, *jitters, item.watts, item.standby_w, item.inrush, len(levels), len(item.levels)))
                 starts.append(use.start_h + (later if use.start_h >= 16 and not use.steady else 0 * later))
                 lasts.append(use.hours * (np.ones_like(amount) if use.steady else amount))
                 by_day = 9 <= use.start_h < 16 and not use.steady
                 chances.append(np.rint(use.chance * (daytime if by_day else np.ones_like(daytime)) * 65536))
-        uses = [use for item in home.appliances for use in item.uses]
-        self._keys = np.array(keys, np.uint64)[:, np.newaxis]
-        self._starts, self._lasts = 4 * np.array(starts), 4 * np.array(lasts)
-        self._chances = np.array(chances).astype(np.int32)
-        self._start_jitter = np.array([4 * use.start_jitter_h for use in uses])[:, np.newaxis]
-        self._hours_jitter = np.array([use.hours_jitter for use in uses])[:, np.newaxis]
-        self._watts = np.array([item.watts for item in self._items])[:, np.newaxis]
-        self._standby = np.array([item.standby_w for item in self._items])[:, np.newaxis]
+            levels += item.levels
+        self._arrays = {
+            "levels": np.array(levels), "lives": self._lives, "starts": 4 * np.array(starts),
+            "lasts": 4 * np.array(lasts), "chances": np.array(chances).astype(np.int32),
+        }  # fmt: skip
+        self._uses = ffi.new("home_use[]", uses)
+        self._kind = ffi.new("home_kind *")
+        self._kind.uses, self._kind.use_count, self._kind.unit_count = self._uses, len(uses), len(self._lives)
+        self._kind.standby_mw = round(sum(item.standby_w for item in home.appliances) * 1000)
+        for name, array in self._arrays.items():
+            setattr(self._kind, name, ffi.from_buffer(f"{_C_TYPES[array.dtype.kind]}[]", array))
 
     def day(self, day: int | npt.ArrayLike) -> tuple[Watts, Watts]:
         """Two times float32, units × 96 quarters of an hour: mean watts, and the most watts at any moment.
@@ -216,73 +221,20 @@ class Homes:
         The most is all that is on in the quarter together, and the largest inrush of what starts in it. day: since the
         beginning, one for all or one a unit.
         """
-        size = len(self._lives)
-        mean, most = np.empty((size, SLOTS), np.float32), np.empty((size, SLOTS), np.float32)
-        for low in range(0, size, _AT_ONCE):
-            some = slice(low, min(low + _AT_ONCE, size))
-            self._some(some, *self._sessions(day, some), mean[some], most[some])
+        mean, most = np.empty((2, len(self._lives), SLOTS), np.float32)
+        lib.home_day(self._kind, self._days(day), _floats(mean), _floats(most))
         return mean, most
-
-    def _some(self, some: slice, start: _Numbers, end: _Numbers, level: _Numbers, mean: Watts, most: Watts) -> None:
-        """Fills both for some of the units. Milliwatts that come and go are whole, so that their sums are exact."""
-        count = some.stop - some.start
-        rows = np.arange(count) * _WIDTH
-        watts = self._watts * level
-        on = np.rint((watts - self._standby) * 1000)
-        whole = np.rint(watts * 1000) * (end > start)
-        first, last = start.astype(np.int64), end.astype(np.int64)
-        late, early = np.rint(on * (start - first)), np.rint(on * (end - last))
-        after = np.maximum(np.ceil(end).astype(np.int64), first) + rows
-        standby = round(sum(item.standby_w for item in self.home.appliances) * 1000)
-        inrush = np.zeros((count, SLOTS))
-        numbers = np.arange(count)
-        for index, item in enumerate(self._items):
-            if item.inrush > 1:
-                slot = np.minimum(first[index], SLOTS - 1)
-                inrush[numbers, slot] = np.maximum(inrush[numbers, slot], whole[index] * (item.inrush - 1))
-        first += rows
-        last += rows
-        for watts_of, places, changes, extra in (
-            (mean, (first, first + 1, last, last + 1), (on - late, late, early - on, -early), standby),
-            (most, (first, after), (whole, -whole), inrush + standby),
-        ):
-            steps = np.bincount(np.concatenate(places).ravel(), np.concatenate(changes).ravel(), count * _WIDTH)
-            watts_of[:] = np.cumsum(steps.reshape(count, _WIDTH)[:, :SLOTS], axis=1) + extra
-            np.divide(watts_of, np.float32(1000), out=watts_of)
 
     def dim_levels(self, day: int | npt.ArrayLike) -> Watts:
         """How bright people have their dimmable lights: the highest level in each quarter of an hour, 0 where all are
         off; float32, units × 96."""
-        start, end, level = self._sessions(day, slice(0, len(self._lives)))
-        slots = np.arange(SLOTS)
-        levels = np.zeros((len(self._lives), SLOTS), np.float32)
-        for index, item in enumerate(self._items):
-            if len(item.levels) > 1:
-                on = (slots + 1 > start[index][:, np.newaxis]) & (slots < end[index][:, np.newaxis])
-                levels = np.maximum(levels, np.where(on, level[index][:, np.newaxis], 0).astype(np.float32))
+        levels = np.empty((len(self._lives), SLOTS), np.float32)
+        lib.home_levels(self._kind, self._days(day), _floats(levels))
         return levels
 
-    def _sessions(self, day: int | npt.ArrayLike, some: slice) -> tuple[_Numbers, _Numbers, _Numbers]:
-        """From and to which slot each use lasts (equal: it does not take place) and its level: uses × some units."""
-        days = _units(day)
-        today = mixed(self._lives[some] + ((days if len(days) == 1 else days[some]) + np.uint64(1)) * _DAY_KEY)
-        drawn = mixed(today + self._keys).astype("<u8", copy=False).view("<u2").reshape(len(self._items), -1, 4)
-        start = (drawn[..., 0] + 0.5) / 32768 - 1
-        start *= self._start_jitter
-        start += self._starts[:, some]
-        hours = (drawn[..., 1] + 0.5) / 32768 - 1
-        hours *= self._hours_jitter
-        hours += 1
-        hours *= self._lasts[:, some]
-        hours *= drawn[..., 2] < self._chances[:, some]
-        end = start + hours
-        for edge in (start, end):
-            np.minimum(np.maximum(edge, 0, out=edge), SLOTS, out=edge)
-        level = np.ones_like(start)
-        for index, item in enumerate(self._items):
-            if len(item.levels) > 1:
-                level[index] = np.array(item.levels)[drawn[index, :, 3].astype(np.int64) * len(item.levels) >> 16]
-        return start, end, level
+    def _days(self, day: int | npt.ArrayLike) -> Any:
+        each = np.ascontiguousarray(np.broadcast_to(_units(day), self._lives.shape))
+        return ffi.from_buffer("uint64_t[]", each)
 
 
 def demand(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:
@@ -298,6 +250,10 @@ def peaks(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed:
 def archetypes_of(home: Household, units: npt.ArrayLike, seed: int) -> npt.NDArray[np.int64]:
     """Which of ARCHETYPES each unit's household is."""
     return _kinds(home, _homes(_units(units), seed))
+
+
+def _floats(array: Watts) -> Any:
+    return ffi.from_buffer("float[]", array)
 
 
 def _kinds(home: Household, lives: _Hashes) -> npt.NDArray[np.int64]:

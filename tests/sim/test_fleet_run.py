@@ -27,6 +27,7 @@ from firmware_sim.fleet.engine import ALWAYS, DAY_S
 from firmware_sim.fleet.faults import KINDS, plan
 from firmware_sim.fleet.payments import PAYERS, UNLOCK_AFTER_D, Customer
 from firmware_sim.plant.catalogue import KITS
+from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 from firmware_sim.plant.loads import household
 from paygo_core.draft import PREFIX
 from paygo_core.errors import PaygoError
@@ -227,7 +228,20 @@ def test_a_run_that_was_killed_in_the_middle_of_a_file_leaves_none_of_it(tmp_pat
         assert not [path for path in killed.iterdir() if path.name.startswith(".")]
 
 
+def test_a_chunk_does_without_pandas() -> None:
+    """It would take a worker as long to start as a month of a hundred units takes."""
+    code = """
+import sys
+from firmware_sim.fleet.chunk import Plan, run_chunk
+run_chunk(Plan(2, 1), 0)
+sys.exit("pandas" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=100).returncode == 0
+
+
 def test_chances_are_of_their_own() -> None:
+    state = mixed(mixed(mixed(1 + GOLDEN & MASK) + 2) + 3 & MASK)
+    assert Chances(1, 2, 3).next() == (mixed(state + GOLDEN & MASK) >> 11) / 2**53
     first = [Chances(1, 2, 3).next() for _ in range(2)]
     assert first[0] == first[1]
     lots = [Chances(seed, unit, purpose).next() for seed in range(5) for unit in range(50) for purpose in range(3)]

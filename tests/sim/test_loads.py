@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from firmware_sim.plant.battery_sheets import BATTERIES, LEAD_ACID
 from firmware_sim.plant.catalogue import KITS, PANELS, kit
+from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 from firmware_sim.plant.loads import (
     APPLIANCES,
     ARCHETYPES,
@@ -103,6 +106,43 @@ def test_night_people_are_up_late_and_those_of_a_single_peak_have_none_at_midday
     assert of["night"][92:].mean() > 2 * of["moderate"][92:].mean()
     assert of["single peak"][50:56].mean() < 0.4 * of["moderate"][50:56].mean()
     assert of["low"].sum() < of["moderate"].sum() < of["high"].sum()
+
+
+def one_home(home: Household, unit: int, day: int, seed: int) -> tuple[list[float], list[float]]:
+    """Mean and most watts in each slot, use by use, in numbers of Python's own. home: all of its people moderate."""
+    life = mixed(mixed(seed + GOLDEN & MASK) + (unit + 1) * GOLDEN & MASK)
+    today = mixed(life + (day + 1) * 0xD1B54A32D192ED03 & MASK)
+    amount = MODERATE.amount * (0.8 + 0.4 * ((life >> 16 & 0xFFFF) + 0.5) / 65536)
+    mean, most, inrush = [0] * 98, [0] * 98, [0.0] * 98
+    for place, item in enumerate(home.appliances):
+        for number, use in enumerate(item.uses):
+            drawn = mixed(today + (place * 16 + number + 1) * 0x8CB92BA72F3D8DD7 & MASK)
+            fields = [drawn >> bits & 0xFFFF for bits in (0, 16, 32, 48)]
+            either_way = [(field + 0.5) / 32768 - 1 for field in fields]
+            start = either_way[0] * 4 * use.start_jitter_h + 4 * use.start_h
+            hours = (either_way[1] * use.hours_jitter + 1) * 4 * use.hours * (1 if use.steady else amount)
+            end = min(start + (hours if fields[2] < round(use.chance * 65536) else 0), 96)
+            start = max(start, 0)
+            watts = item.watts * item.levels[fields[3] * len(item.levels) >> 16]
+            more, whole = round((watts - item.standby_w) * 1000), round(watts * 1000) * (end > start)
+            first, last = int(start), int(end)
+            late, early = round(more * (start - first)), round(more * (end - last))
+            for slot, change in (first, more - late), (first + 1, late), (last, early - more), (last + 1, -early):
+                mean[slot] += change
+            most[first] += whole
+            most[math.ceil(end)] -= whole
+            inrush[first] = max(inrush[first], whole * (item.inrush - 1))
+    standby = round(sum(item.standby_w for item in home.appliances) * 1000)
+    means = [(sum(mean[: slot + 1]) + standby) / 1000 for slot in range(96)]
+    return means, [(sum(most[: slot + 1]) + inrush[slot] + standby) / 1000 for slot in range(96)]
+
+
+def test_a_home_is_drawn_as_its_numbers_say() -> None:
+    home = household("all", *(name for name in APPLIANCES if name != "decoder"), archetype=MODERATE)
+    for unit, day, seed in [(0, 0, 0), (1, 0, 1), (77, 365, 2**63), *((unit, 9, 4) for unit in range(40))]:
+        drawn = Homes(home, [unit], seed).day(day)
+        for watts, expected in zip(drawn, one_home(home, unit, day, seed), strict=True):
+            assert watts[0].tolist() == np.array(expected, np.float32).tolist()
 
 
 def test_units_draw_their_kind_by_its_share_and_keep_it() -> None:
