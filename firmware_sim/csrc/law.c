@@ -30,29 +30,19 @@ const paygo_board_limits paygo_board_presets[PAYGO_BOARDS] PAYGO_FLASH = {
      850, 10000, 100, LEAD | 1U << PAYGO_LFP},
 };
 
-/* Whether an alert was active: 0 or -1. */
-static paygo_law_small flag(uint16_t alerts, paygo_alert alert)
-{
-    return (alerts & 1U << (uint8_t)alert) != 0 ? -1 : 0;
-}
-
 void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const paygo_board_limits *board,
                      uint16_t alerts)
 {
-    law->overvoltage = flag(alerts, PAYGO_ALERT_BATTERY_OVERVOLTAGE);
-    law->undervoltage = flag(alerts, PAYGO_ALERT_BATTERY_UNDERVOLTAGE);
-    law->panel = flag(alerts, PAYGO_ALERT_PANEL_OVERVOLTAGE);
-    law->output_high = flag(alerts, PAYGO_ALERT_OUTPUT_OVERVOLTAGE);
-    law->lost = flag(alerts, PAYGO_ALERT_BATTERY_DISCONNECTED);
-    law->current = flag(alerts, PAYGO_ALERT_OVERCURRENT);
-    law->current_told = law->current;
-    law->shorted = flag(alerts, PAYGO_ALERT_SHORT_CIRCUIT);
-    law->shorted_told = law->shorted;
-    law->shorted_trips = (paygo_law_small)-law->shorted;
-    law->hot = flag(alerts, PAYGO_ALERT_OVERTEMPERATURE);
-    law->cold = flag(alerts, PAYGO_ALERT_UNDERTEMPERATURE);
-    law->stuck = flag(alerts, PAYGO_ALERT_CHARGER_FAULT);
-    law->blind = flag(alerts, PAYGO_ALERT_SENSOR_FAULT);
+    paygo_guard *guard = (paygo_guard *)(void *)law; /* the state begins with them */
+    uint8_t i;
+    uint16_t bits = (uint16_t)((alerts & 3U) | (alerts >> 2 & 0xfffcU)); /* two alerts are not the law's */
+    for (i = 0; i < PAYGO_GUARDS; i++, guard++) {
+        guard->active = (paygo_law_small)-(int8_t)(bits & 1U);
+        bits >>= 1;
+    }
+    law->current_told = law->current.active;
+    law->shorted_told = law->shorted.active;
+    law->shorted_trips = (paygo_law_small)-law->shorted.active;
     law->target_mv = LAW_LIMIT(battery->absorption_mv);
     law->limit_ma = LAW_LIMIT(board->charge_ma);
     law->alerts = (paygo_law_int)(alerts & PAYGO_LAW_ALERTS);
@@ -71,12 +61,14 @@ bool paygo_law_blocks(const paygo_law *law)
 
 uint16_t paygo_law_due_s(const paygo_law *law)
 {
-    uint16_t counting = law->overvoltage_s | law->undervoltage_s | law->panel_s | law->output_high_s | law->lost_s |
-                        law->current_s | law->stuck_s | law->blind_s;
-    if (law->shorted_trips <= PAYGO_LAW_TRIES) {
-        counting |= law->shorted_s;
+    const paygo_guard *guard = (const paygo_guard *)(const void *)law;
+    uint8_t i;
+    for (i = 0; i < PAYGO_GUARDS; i++, guard++) {
+        if (guard->held_s != 0 && (guard != &law->shorted || law->shorted_trips <= PAYGO_LAW_TRIES)) {
+            return 1;
+        }
     }
-    if (counting != 0 || law->current_told != 0 || law->shorted_told != 0) {
+    if (law->current_told != 0 || law->shorted_told != 0) {
         return 1;
     }
     return law->dark_s > 0 ? PAYGO_LAW_DARK_S : 60;

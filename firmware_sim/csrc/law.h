@@ -28,14 +28,15 @@
 #ifndef PAYGO_LAW_INT
 #if INT_MAX > INT16_MAX
 #define PAYGO_LAW_INT int32_t
+#define PAYGO_LAW_FLAG int
 #else
 #define PAYGO_LAW_INT int16_t
+#define PAYGO_LAW_FLAG int8_t
 #endif
 #define PAYGO_LAW_LONG int32_t
 #define PAYGO_LAW_SMALL int8_t
 #define PAYGO_LAW_TIME uint16_t
-#define PAYGO_LAW_FLAG int
-#define PAYGO_LAW_IF(truth) (-(truth))
+#define PAYGO_LAW_IF(truth) ((PAYGO_LAW_FLAG)-(truth))
 #define PAYGO_LAW_CHOOSE(so, a, b) ((so) ? (a) : (b))
 #endif
 typedef PAYGO_LAW_INT paygo_law_int;
@@ -126,18 +127,18 @@ typedef struct {
     paygo_law_flag wanted;         /* -1: there is credit, and the operator's switch is not off; 0: not */
 } paygo_law_readings;
 
-/* The fields of the state. */
-#define PAYGO_LAW_FIELDS(SMALL, TIME, INT, LONG)                                                                         \
-    SMALL(overvoltage) TIME(overvoltage_s)                                                                               \
-    SMALL(undervoltage) TIME(undervoltage_s)                                                                             \
-    SMALL(panel) TIME(panel_s)                                                                                           \
-    SMALL(output_high) TIME(output_high_s)                                                                               \
-    SMALL(lost) TIME(lost_s)                                                                                             \
-    SMALL(current) TIME(current_s) SMALL(current_told) TIME(current_good_s)                                              \
-    SMALL(shorted) TIME(shorted_s) SMALL(shorted_told) TIME(shorted_good_s) SMALL(shorted_trips)                         \
-    SMALL(hot) SMALL(cold)                                                                                               \
-    SMALL(stuck) TIME(stuck_s)                                                                                           \
-    SMALL(blind) TIME(blind_s)                                                                                           \
+/* A protection: whether it is active, and for how long its reading has asked for the other. */
+typedef struct {
+    paygo_law_small active;
+    paygo_law_time held_s;
+} paygo_guard;
+
+/* The fields of the state. The protections come first, in the order of their alerts. */
+#define PAYGO_LAW_FIELDS(GUARD, SMALL, TIME, INT, LONG)                                                                  \
+    GUARD(overvoltage) GUARD(undervoltage) GUARD(panel) GUARD(output_high) GUARD(lost) GUARD(current) GUARD(shorted)     \
+    GUARD(hot) GUARD(cold) GUARD(stuck) GUARD(blind)                                                                     \
+    SMALL(current_told) TIME(current_good_s)                                                                             \
+    SMALL(shorted_told) TIME(shorted_good_s) SMALL(shorted_trips)                                                        \
     SMALL(stage) TIME(stage_s) TIME(low_s) TIME(dark_s) LONG(since_equalise_s)                                           \
     SMALL(charge)  /* the switch between panel and battery, */                                                           \
     SMALL(output)  /* and the customer's output: -1 is on */                                                             \
@@ -145,6 +146,9 @@ typedef struct {
     INT(limit_ma)  /* the charge current too */                                                                          \
     INT(alerts)    /* bit i: alert i of paygo_alert is active */
 
+#define PAYGO_GUARDS 11U
+
+#define PAYGO_LAW_GUARD_FIELD(name) paygo_guard name;
 #define PAYGO_LAW_SMALL_FIELD(name) paygo_law_small name;
 #define PAYGO_LAW_TIME_FIELD(name) paygo_law_time name;
 #define PAYGO_LAW_INT_FIELD(name) paygo_law_int name;
@@ -152,7 +156,7 @@ typedef struct {
 
 /* The state. The caller owns it, and begins with zeros and paygo_law_begin. */
 typedef struct {
-    PAYGO_LAW_FIELDS(PAYGO_LAW_SMALL_FIELD, PAYGO_LAW_TIME_FIELD, PAYGO_LAW_INT_FIELD, PAYGO_LAW_LONG_FIELD)
+    PAYGO_LAW_FIELDS(PAYGO_LAW_GUARD_FIELD, PAYGO_LAW_SMALL_FIELD, PAYGO_LAW_TIME_FIELD, PAYGO_LAW_INT_FIELD, PAYGO_LAW_LONG_FIELD)
 } paygo_law;
 
 /* The alerts, by the number that is stored and told. */

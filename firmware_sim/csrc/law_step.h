@@ -36,6 +36,10 @@
 /* A number of the limits. */
 #define LAW_LIMIT(limit) ((int)(int16_t)paygo_flash_word(&(limit)))
 
+/* Above its limit it is hot, until 10 degrees below; below it is cold, until 1 degree above. */
+static const paygo_limit law_hot PAYGO_FLASH = {0, -100, 0, 0};
+static const paygo_limit law_cold PAYGO_FLASH = {-1, 10, 0, 0};
+
 /* A fault that is there or not, 1 or 0, is one after 5 s, and over after 60. */
 static const paygo_limit law_fault PAYGO_FLASH = {1, 0, 5, 60};
 
@@ -66,6 +70,11 @@ PAYGO_LAW_INLINE paygo_law_int law_all(int number)
     return (paygo_law_int)(number - (paygo_law_int){0});
 }
 
+PAYGO_LAW_INLINE paygo_law_flag law_not(paygo_law_flag so)
+{
+    return (paygo_law_flag)~so;
+}
+
 /* How long something has been so. */
 PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int dt_s)
 {
@@ -73,42 +82,47 @@ PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag s
     return (paygo_law_time)law_only(so, law_least(held, law_all(PAYGO_LAW_LONGEST_S)));
 }
 
-/* A protection against too much, or (-1) against too little. */
-PAYGO_LAW_INLINE void law_guard(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
-                                      const paygo_limit *limit, paygo_law_int clear_s, int too_little, int dt_s)
+/* A protection against too much, or against too little: that is cleared above where it trips. */
+PAYGO_LAW_INLINE void law_guard(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit,
+                                paygo_law_int clear_s, int dt_s)
 {
-    const paygo_law_flag was = (paygo_law_flag)*active;
-    const paygo_law_int threshold = law_choose(was, law_all(LAW_LIMIT(limit->clear)), law_all(LAW_LIMIT(limit->trip)));
+    const paygo_law_flag was = (paygo_law_flag)guard->active;
+    const int trip = LAW_LIMIT(limit->trip);
+    const int clear = LAW_LIMIT(limit->clear);
+    const paygo_law_int threshold = law_choose(was, law_all(clear), law_all(trip));
     const paygo_law_int delay_s = law_choose(was, clear_s, law_all(LAW_LIMIT(limit->trip_s)));
-    const paygo_law_flag downwards = was ^ (paygo_law_flag)law_all(too_little);
+    const paygo_law_flag downwards = was ^ (paygo_law_flag)law_all(-(trip < clear));
     const paygo_law_flag asks = (downwards & PAYGO_LAW_IF(reading <= threshold)) |
-                                (~downwards & PAYGO_LAW_IF(reading >= threshold));
-    const paygo_law_time held = law_hold(*held_s, asks, dt_s);
+                                (law_not(downwards) & PAYGO_LAW_IF(reading >= threshold));
+    const paygo_law_time held = law_hold(guard->held_s, asks, dt_s);
     const paygo_law_flag flips = asks & PAYGO_LAW_IF((paygo_law_int)held >= delay_s);
-    *held_s = (paygo_law_time)law_only(~flips, (paygo_law_int)held);
-    *active = (paygo_law_small)(was ^ flips);
+    guard->held_s = (paygo_law_time)law_only(law_not(flips), (paygo_law_int)held);
+    guard->active = (paygo_law_small)(was ^ flips);
 }
 
 /* The same with the limit's own delay of clearing. */
-PAYGO_LAW_INLINE void law_watch(paygo_law_small *active, paygo_law_time *held_s, paygo_law_int reading,
-                                      const paygo_limit *limit, int too_little, int dt_s)
+PAYGO_LAW_INLINE void law_watch(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit, int dt_s)
 {
-    law_guard(active, held_s, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), too_little, dt_s);
+    law_guard(guard, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), dt_s);
+}
+
+/* Whether a load's fault is told of, which an output that is tried again and fails again is once. */
+PAYGO_LAW_INLINE paygo_law_flag law_told(paygo_law_small *was_told, paygo_law_time *good_s, paygo_law_flag active,
+                                         paygo_law_flag good, int dt_s)
+{
+    paygo_law_flag told = (paygo_law_flag)*was_told;
+    *good_s = law_hold(*good_s, told & good, dt_s);
+    told = (told & PAYGO_LAW_IF((paygo_law_int)*good_s < PAYGO_LAW_GOOD_S)) | active;
+    *was_told = (paygo_law_small)told;
+    return told;
 }
 
 /* What takes the output. */
 PAYGO_LAW_INLINE paygo_law_flag law_blocks(const paygo_law *law)
 {
-    return (paygo_law_flag)law->overvoltage | (paygo_law_flag)law->undervoltage | (paygo_law_flag)law->output_high |
-           (paygo_law_flag)law->lost | (paygo_law_flag)law->current | (paygo_law_flag)law->shorted |
-           (paygo_law_flag)law->hot;
-}
-
-/* When a shorted output is tried again. */
-PAYGO_LAW_INLINE paygo_law_int law_try_s(const paygo_law *law)
-{
-    const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
-    return law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * (paygo_law_int)law->shorted_trips);
+    return (paygo_law_flag)law->overvoltage.active | (paygo_law_flag)law->undervoltage.active |
+           (paygo_law_flag)law->output_high.active | (paygo_law_flag)law->lost.active |
+           (paygo_law_flag)law->current.active | (paygo_law_flag)law->shorted.active | (paygo_law_flag)law->hot.active;
 }
 
 /* The protections but that against a low voltage. battery_dc: measured or, if that is lost, assumed. */
@@ -121,44 +135,51 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
         law_most(battery_dc - LAW_LIMIT(battery->hot_dc), readings->board_dc - LAW_LIMIT(board->hot_dc));
     const paygo_law_int lost_mv = law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV),
                                              law_all(LAW_LIMIT(battery->lost.trip)), readings->battery_peak_mv);
-    const paygo_law_flag leaks = ~(paygo_law_flag)law->charge & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
-    const paygo_law_flag blind =
-        PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) | ~warmth_known;
-    const paygo_law_flag given_up = PAYGO_LAW_IF((paygo_law_int)law->shorted_trips > PAYGO_LAW_TRIES);
-    const paygo_law_int try_s = law_try_s(law);
-    const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted;
+    const paygo_law_flag leaks =
+        law_not((paygo_law_flag)law->charge) & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
+    const paygo_law_flag blind = PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) |
+                                 law_not(warmth_known);
+    const paygo_law_flag on = (paygo_law_flag)law->output;
+    const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted.active;
+    const paygo_law_int trips = (paygo_law_int)law->shorted_trips;
+    const paygo_law_flag given_up = PAYGO_LAW_IF(trips > PAYGO_LAW_TRIES);
+    const paygo_law_int try_s = law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * trips);
     paygo_law_flag tripped, told;
-    law_watch(&law->overvoltage, &law->overvoltage_s, battery_mv, &battery->overvoltage, 0, dt_s);
-    law_watch(&law->panel, &law->panel_s, readings->panel_peak_mv, &board->panel, 0, dt_s);
-    law_watch(&law->output_high, &law->output_high_s, readings->output_peak_mv, &board->output, 0, dt_s);
-    law_watch(&law->lost, &law->lost_s, lost_mv, &battery->lost, 0, dt_s);
-    law_watch(&law->current, &law->current_s, readings->load_ma, &board->current, 0, dt_s);
-    law_guard(&law->shorted, &law->shorted_s, readings->load_peak_ma, &board->shorted, try_s, 0, dt_s);
-    law_watch(&law->stuck, &law->stuck_s, law_only(leaks, law_all(1)), &law_fault, 0, dt_s);
-    law_watch(&law->blind, &law->blind_s, law_only(blind, law_all(1)), &law_fault, 0, dt_s);
-    law->hot = (paygo_law_small)PAYGO_LAW_IF(warmest_dc >= law_only((paygo_law_flag)law->hot, law_all(-99)));
-    law->cold = (paygo_law_small)PAYGO_LAW_IF(battery_dc < law_only((paygo_law_flag)law->cold, law_all(10)) +
-                                                               LAW_LIMIT(battery->charge_min_dc));
+    law_watch(&law->overvoltage, battery_mv, &battery->overvoltage, dt_s);
+    law_watch(&law->panel, readings->panel_peak_mv, &board->panel, dt_s);
+    law_watch(&law->output_high, readings->output_peak_mv, &board->output, dt_s);
+    law_watch(&law->lost, lost_mv, &battery->lost, dt_s);
+    law_watch(&law->current, readings->load_ma, &board->current, dt_s);
+    law_guard(&law->shorted, readings->load_peak_ma, &board->shorted, try_s, dt_s);
+    law_watch(&law->hot, warmest_dc, &law_hot, dt_s);
+    law_watch(&law->cold, battery_dc - LAW_LIMIT(battery->charge_min_dc), &law_cold, dt_s);
+    law_watch(&law->stuck, law_only(leaks, law_all(1)), &law_fault, dt_s);
+    law_watch(&law->blind, law_only(blind, law_all(1)), &law_fault, dt_s);
 
-    /* An output that is tried again and fails again is one alert, not many. */
-    tripped = (paygo_law_flag)law->shorted & ~was_shorted;
-    law->shorted = (paygo_law_small)((paygo_law_flag)law->shorted & ~(dawn & given_up));
-    told = (paygo_law_flag)law->current_told;
-    law->current_good_s = law_hold(
-        law->current_good_s,
-        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_ma < LAW_LIMIT(board->current.trip)), dt_s);
-    told &= PAYGO_LAW_IF((paygo_law_int)law->current_good_s < PAYGO_LAW_GOOD_S);
-    law->current_told = (paygo_law_small)((paygo_law_flag)law->current | told);
-    told = (paygo_law_flag)law->shorted_told;
-    law->shorted_good_s = law_hold(
-        law->shorted_good_s,
-        told & (paygo_law_flag)law->output & PAYGO_LAW_IF(readings->load_peak_ma < LAW_LIMIT(board->shorted.trip)), dt_s);
-    told &= PAYGO_LAW_IF((paygo_law_int)law->shorted_good_s < PAYGO_LAW_GOOD_S);
-    told |= (paygo_law_flag)law->shorted;
-    law->shorted_told = (paygo_law_small)told;
+    /* What follows of a load's fault. */
+    tripped = (paygo_law_flag)law->shorted.active & law_not(was_shorted);
+    law->shorted.active = (paygo_law_small)((paygo_law_flag)law->shorted.active & law_not(dawn & given_up));
+    (void)law_told(&law->current_told, &law->current_good_s, (paygo_law_flag)law->current.active,
+                   on & PAYGO_LAW_IF(readings->load_ma < LAW_LIMIT(board->current.trip)), dt_s);
+    told = law_told(&law->shorted_told, &law->shorted_good_s, (paygo_law_flag)law->shorted.active,
+                    on & PAYGO_LAW_IF(readings->load_peak_ma < LAW_LIMIT(board->shorted.trip)), dt_s);
     law->shorted_trips = (paygo_law_small)law_only(
-        told & ~dawn,
-        law_least((paygo_law_int)law->shorted_trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
+        told & law_not(dawn), law_least(trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
+}
+
+/* Bit i: alert i is active. Two alerts are not the law's. */
+PAYGO_LAW_INLINE paygo_law_int law_alerts(const paygo_law *law)
+{
+    const paygo_guard *guards = (const paygo_guard *)(const void *)law; /* the state begins with them */
+    paygo_law_int bits = law_all(0);
+    uint8_t i = PAYGO_GUARDS;
+    while (i > 0) {
+        i--;
+        bits = bits + bits - (paygo_law_int)guards[i].active;
+    }
+    bits = ((bits & ~3) << 2) | (bits & 3);
+    return bits | law_only((paygo_law_flag)law->current_told, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
+           law_only((paygo_law_flag)law->shorted_told, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT));
 }
 
 /*
@@ -180,23 +201,24 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
         (int)((INT32_C(250) * LAW_LIMIT(battery->compensation)) >> 10) -
         (paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10);
     const paygo_law_int sag_mv =
-        law_only(~(paygo_law_flag)law->undervoltage,
+        law_only(law_not((paygo_law_flag)law->undervoltage.active),
                  (paygo_law_int)((readings->load_ma * (int32_t)LAW_LIMIT(battery->sag)) >> 10));
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
 
     /* The protections. */
-    law_watch(&law->undervoltage, &law->undervoltage_s, battery_mv + sag_mv, &battery->undervoltage, -1, dt_s);
+    law_watch(&law->undervoltage, battery_mv + sag_mv, &battery->undervoltage, dt_s);
     if (!calm) {
         law_protect(law, readings, battery, board, battery_dc, warmth_known, dawn, dt_s);
     }
-    law->dark_s = law_hold(law->dark_s, ~light, dt_s);
+    law->dark_s = law_hold(law->dark_s, law_not(light), dt_s);
 
     /* The stages of a charge. */
-    const paygo_law_flag in_absorption = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_ABSORPTION);
-    const paygo_law_flag in_float = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_FLOAT);
-    const paygo_law_flag in_equalise = PAYGO_LAW_IF((paygo_law_int)law->stage == (int)PAYGO_EQUALISE);
-    const paygo_law_flag in_bulk = ~(in_absorption | in_float | in_equalise);
+    const paygo_law_flag was = (paygo_law_flag)law->stage;
+    const paygo_law_flag in_absorption = PAYGO_LAW_IF(was == (int)PAYGO_ABSORPTION);
+    const paygo_law_flag in_float = PAYGO_LAW_IF(was == (int)PAYGO_FLOAT);
+    const paygo_law_flag in_equalise = PAYGO_LAW_IF(was == (int)PAYGO_EQUALISE);
+    const paygo_law_flag in_bulk = law_not(in_absorption | in_float | in_equalise);
     const paygo_law_flag at_target = PAYGO_LAW_IF(battery_mv >= law->target_mv - PAYGO_LAW_NEAR_MV);
     const paygo_law_flag equalise_due =
         LAW_LIMIT(battery->equalise_mv) > 0
@@ -211,18 +233,15 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->equalise_s));
     const paygo_law_flag to_absorption = in_bulk & at_target;
     const paygo_law_flag to_equalise = in_absorption & absorbed & equalise_due;
-    const paygo_law_flag to_float = (in_absorption & absorbed & ~equalise_due) | equalised;
-    paygo_law_flag to_bulk, moves, float_now;
-    paygo_law_int stage;
+    const paygo_law_flag to_float = (in_absorption & absorbed & law_not(equalise_due)) | equalised;
+    paygo_law_flag to_bulk, moves, stage, float_now, stops;
     law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + LAW_LIMIT(battery->rebulk_mv)), dt_s);
     to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= LAW_LIMIT(battery->rebulk_s)));
     moves = to_absorption | to_equalise | to_float | to_bulk;
-    stage = law_only(to_absorption & ~to_bulk, law_all(PAYGO_ABSORPTION)) |
-            law_only(to_equalise & ~to_bulk, law_all(PAYGO_EQUALISE)) |
-            law_only(to_float & ~to_bulk, law_all(PAYGO_FLOAT)) |
-            law_only(~moves, (paygo_law_int)law->stage);
+    stage = (paygo_law_flag)((to_absorption & PAYGO_ABSORPTION) | (to_equalise & PAYGO_EQUALISE) | (to_float & PAYGO_FLOAT));
+    stage = (stage & law_not(to_bulk)) | (was & law_not(moves));
     float_now = PAYGO_LAW_IF(stage == (int)PAYGO_FLOAT);
-    law->stage_s = (paygo_law_time)law_only(~moves, stage_s);
+    law->stage_s = (paygo_law_time)law_only(law_not(moves), stage_s);
     law->stage = (paygo_law_small)stage;
     law->since_equalise_s =
         PAYGO_LAW_CHOOSE(equalised, (paygo_law_long){0},
@@ -240,22 +259,16 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
             LAW_LIMIT(board->derate_ma_per_dc));
 
     /* What follows. */
-    law->charge = (paygo_law_small)(
-        ~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->panel | (paygo_law_flag)law->lost |
-          (paygo_law_flag)law->hot | (paygo_law_flag)law->cold | (paygo_law_flag)law->blind) &
-        PAYGO_LAW_IF(law->limit_ma > 0) & (LAW_LIMIT(battery->float_mv) == 0 ? ~float_now : (paygo_law_flag)law_all(-1)));
-    law->output = (paygo_law_small)(readings->wanted & ~law_blocks(law));
-    law->alerts = law_only((paygo_law_flag)law->overvoltage, law_all(1 << PAYGO_ALERT_BATTERY_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->undervoltage, law_all(1 << PAYGO_ALERT_BATTERY_UNDERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->panel, law_all(1 << PAYGO_ALERT_PANEL_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->output_high, law_all(1 << PAYGO_ALERT_OUTPUT_OVERVOLTAGE)) |
-                  law_only((paygo_law_flag)law->lost, law_all(1 << PAYGO_ALERT_BATTERY_DISCONNECTED)) |
-                  law_only((paygo_law_flag)law->current_told, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
-                  law_only((paygo_law_flag)law->shorted_told, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT)) |
-                  law_only((paygo_law_flag)law->hot, law_all(1 << PAYGO_ALERT_OVERTEMPERATURE)) |
-                  law_only((paygo_law_flag)law->cold, law_all(1 << PAYGO_ALERT_UNDERTEMPERATURE)) |
-                  law_only((paygo_law_flag)law->stuck, law_all(1 << PAYGO_ALERT_CHARGER_FAULT)) |
-                  law_only((paygo_law_flag)law->blind, law_all(1 << PAYGO_ALERT_SENSOR_FAULT));
+    stops = (paygo_law_flag)law->overvoltage.active | (paygo_law_flag)law->panel.active |
+            (paygo_law_flag)law->lost.active | (paygo_law_flag)law->hot.active | (paygo_law_flag)law->cold.active |
+            (paygo_law_flag)law->blind.active;
+    if (LAW_LIMIT(battery->float_mv) == 0) {
+        stops |= float_now;
+    }
+    law->charge = (paygo_law_small)(law_not(stops) & PAYGO_LAW_IF(law->limit_ma > 0));
+    law->output = (paygo_law_small)(readings->wanted & law_not(law_blocks(law)));
+    law->alerts = calm ? law_only((paygo_law_flag)law->undervoltage.active, law_all(1 << PAYGO_ALERT_BATTERY_UNDERVOLTAGE))
+                       : law_alerts(law);
 }
 
 #endif

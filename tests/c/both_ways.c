@@ -104,12 +104,14 @@ static void acknowledge(unit *one)
     one->said_length = 0;
 }
 
-#define SAME(name)                                                                                             \
-    if (law->name != (int32_t)own->name) {                                                                      \
+#define SAME_AS(name, its)                                                                                       \
+    if (law->name != (int32_t)own->its) {                                                                       \
         (void)fprintf(stderr, "lane %d: " #name " is %d in the engine, %d in the firmware\n", lane, (int)law->name, \
-                      (int)own->name);                                                                          \
+                      (int)own->its);                                                                           \
         exit(EXIT_FAILURE);                                                                                     \
     }
+#define SAME(name) SAME_AS(name, name)
+#define SAME_GUARD(name) SAME_AS(name, name.active) SAME_AS(name##_s, name.held_s)
 
 void both_seen(int lane, const both_law *law, const int32_t readings[11])
 {
@@ -125,7 +127,7 @@ void both_seen(int lane, const both_law *law, const int32_t readings[11])
         (&one->inputs.measured.battery_mv)[place] = (int16_t)(readings[place] < INT16_MAX ? readings[place] : INT16_MAX);
     }
     run(one, STEP_S * 1000U, "");
-    PAYGO_LAW_FIELDS(SAME, SAME, SAME, SAME)
+    PAYGO_LAW_FIELDS(SAME_GUARD, SAME, SAME, SAME, SAME)
     CHECK(one->outputs.output == (law->output != 0) && one->outputs.charge == (law->charge != 0));
     CHECK(one->outputs.target_mv == law->target_mv && one->outputs.limit_ma == law->limit_ma);
     compared++;

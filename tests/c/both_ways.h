@@ -5,9 +5,10 @@
 #include "law.h"
 
 #define BOTH_NUMBER(name) int32_t name;
+#define BOTH_GUARD(name) BOTH_NUMBER(name) BOTH_NUMBER(name##_s)
 
 typedef struct {
-    PAYGO_LAW_FIELDS(BOTH_NUMBER, BOTH_NUMBER, BOTH_NUMBER, BOTH_NUMBER)
+    PAYGO_LAW_FIELDS(BOTH_GUARD, BOTH_NUMBER, BOTH_NUMBER, BOTH_NUMBER, BOTH_NUMBER)
 } both_law;
 
 /* Called after each step of a lane's law: its state, and the readings in the order of paygo_measured. */

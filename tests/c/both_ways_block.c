@@ -21,6 +21,7 @@
 #include "both_ways.h"
 
 #define COPY(name) seen.name = law->name;
+#define COPY_GUARD(name) seen.name = law->name.active; seen.name##_s = law->name.held_s;
 
 static void tell(int lane, const paygo_law *law, const paygo_law_readings *readings)
 {
@@ -28,7 +29,7 @@ static void tell(int lane, const paygo_law *law, const paygo_law_readings *readi
                             readings->load_ma, readings->battery_dc, readings->board_dc, readings->battery_peak_mv,
                             readings->panel_peak_mv, readings->output_peak_mv, readings->load_peak_ma};
     both_law seen;
-    PAYGO_LAW_FIELDS(COPY, COPY, COPY, COPY)
+    PAYGO_LAW_FIELDS(COPY_GUARD, COPY, COPY, COPY, COPY)
     both_seen(lane, &seen, read);
 }
 

@@ -442,7 +442,7 @@ static void everything_goes_on_while_an_entry_is_judged(void)
         }
         steps++;
         CHECK(steps != 6 || (unit.outputs.blinking == PAYGO_RED && unit.outputs.blinks == 1));
-        CHECK(steps < 110 || !unit.firmware.judging || unit.firmware.charger.law.overvoltage != 0);
+        CHECK(steps < 110 || !unit.firmware.judging || unit.firmware.charger.law.overvoltage.active != 0);
     } while (unit.firmware.judging && steps < 10000);
     CHECK(steps > 400 && steps < 600); /* 30 064 counts, 64 at a time */
     CHECK(strncmp(unit.said, "#STATUS;INACTIVE\r\n#ALERT;BATTERY_OVERVOLTAGE;", 45) == 0);
@@ -779,15 +779,15 @@ static void nothing_changes_before_it_is_due(void)
     CHECK(unit.outputs.world_due_ms == 1000); /* H26 */
     run(&unit, 999, 0, "");
     CHECK(unit.outputs.world_due_ms == 1);
-    CHECK(unit.firmware.charger.law.overvoltage == 0);
+    CHECK(unit.firmware.charger.law.overvoltage.active == 0);
     run(&unit, 1, 0, "");
-    CHECK(unit.firmware.charger.law.overvoltage != 0);
+    CHECK(unit.firmware.charger.law.overvoltage.active != 0);
     unit.inputs.measured.battery_mv = 12500;
     run(&unit, 29000, 0, "");
     CHECK(unit.outputs.world_due_ms == 1000); /* while a protection counts */
-    CHECK(unit.firmware.charger.law.overvoltage != 0);
+    CHECK(unit.firmware.charger.law.overvoltage.active != 0);
     run(&unit, 1000, 0, "");
-    CHECK(unit.firmware.charger.law.overvoltage == 0);
+    CHECK(unit.firmware.charger.law.overvoltage.active == 0);
     unit.inputs.measured.panel_mv = 0;
     unit.inputs.measured.battery_mv = 13000;
     run(&unit, 60000, 0, "");

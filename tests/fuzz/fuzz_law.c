@@ -97,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         paygo_law_step(&law, &readings, battery, board, dt_s);
         alerts = (uint32_t)law.alerts;
         require((alerts & ~ALL) == 0 && (alerts & (BIT(STORAGE_FAULT) | BIT(CLOCK_TAMPER))) == 0);
-        require(flag(law.charge) && flag(law.output) && flag(law.overvoltage) && flag(law.shorted) && flag(law.blind));
+        require(flag(law.charge) && flag(law.output) && flag(law.overvoltage.active) && flag(law.shorted.active) && flag(law.blind.active));
         require(law.stage >= PAYGO_BULK && law.stage <= PAYGO_EQUALISE);
         require(law.output == 0 || (readings.wanted != 0 && (alerts & OUTPUT_BLOCKING) == 0));
         require(law.charge == 0 || ((alerts & CHARGE_BLOCKING) == 0 && law.limit_ma > 0));

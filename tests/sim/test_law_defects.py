@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DEFECTS = {
     "an over-voltage does not stop the charge": (
-        "~((paygo_law_flag)law->overvoltage | (paygo_law_flag)law->panel",
-        "~((paygo_law_flag)law->panel",
+        "stops = (paygo_law_flag)law->overvoltage.active | (paygo_law_flag)law->panel.active",
+        "stops = (paygo_law_flag)law->panel.active",
     ),
     "a protection trips beyond its threshold only": (
         "PAYGO_LAW_IF(reading >= threshold)",
@@ -23,8 +23,8 @@ DEFECTS = {
         "PAYGO_LAW_IF((paygo_law_int)held >= delay_s - delay_s)",
     ),
     "there is no hysteresis": (
-        "law_choose(was, law_all(LAW_LIMIT(limit->clear))",
-        "law_choose(was, law_all(LAW_LIMIT(limit->trip))",
+        "paygo_law_int threshold = law_choose(was, law_all(clear)",
+        "paygo_law_int threshold = law_choose(was, law_all(trip)",
     ),
     "a load's sag counts as low": ("battery_mv + sag_mv, &battery->undervoltage", "battery_mv, &battery->undervoltage"),
     "temperature does not compensate": (
@@ -32,7 +32,7 @@ DEFECTS = {
         "(paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10) -",
     ),
     "absorption never ends": (
-        "to_float = (in_absorption & absorbed & ~equalise_due) | equalised;",
+        "to_float = (in_absorption & absorbed & law_not(equalise_due)) | equalised;",
         "to_float = equalised;",
     ),
     "float never falls back to bulk": ("to_bulk = dawn | (in_float", "to_bulk = dawn & (in_float"),
@@ -87,8 +87,8 @@ NOISY = {
     "a protection trips beyond its threshold only": DEFECTS["a protection trips beyond its threshold only"],
     "a protection forgets its delay": DEFECTS["a protection forgets its delay"],
     "there is no hysteresis": DEFECTS["there is no hysteresis"],
-    "an overload is over at once": ("current_good_s < PAYGO_LAW_GOOD_S", "current_good_s < PAYGO_LAW_TRIES"),
-    "heat has no hysteresis": ("law_only((paygo_law_flag)law->hot, law_all(-99))", "law_all(0)"),
+    "an overload is over at once": ("good_s < PAYGO_LAW_GOOD_S", "good_s < PAYGO_LAW_TRIES"),
+    "heat has no hysteresis": ("law_hot PAYGO_FLASH = {0, -100, 0, 0}", "law_hot PAYGO_FLASH = {0, -1, 0, 0}"),
 }
 
 

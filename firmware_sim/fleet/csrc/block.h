@@ -27,6 +27,7 @@
 
 #define FLEET_LANE_FLOAT(name) float name[FLEET_LANES];
 #define FLEET_LANE_INT(name) int32_t name[FLEET_LANES];
+#define FLEET_LANE_GUARD(name) FLEET_LANE_INT(name) FLEET_LANE_INT(name##_s)
 
 /*
  * What changes in a step. Of the plant (PLANT), what faults and events put in (GIVEN), and sums since somebody took them
@@ -63,7 +64,7 @@
     INT(least_charge) INT(most_charge) INT(on_s) INT(light_s) INT(low_s) INT(active_s)
 
 typedef struct {
-    PAYGO_LAW_FIELDS(FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT)
+    PAYGO_LAW_FIELDS(FLEET_LANE_GUARD, FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT, FLEET_LANE_INT)
 } fleet_law;
 
 typedef struct {

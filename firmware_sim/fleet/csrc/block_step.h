@@ -16,17 +16,18 @@
 #define FLOAT(name) (*(fleet_floats *)&block->name[i])
 
 /* Of the law's state: the protections that only trouble needs, and what moves in a unit that is calm. */
-#define GUARD_FIELDS(FIELD)                                                                                              \
-    FIELD(overvoltage) FIELD(overvoltage_s) FIELD(panel) FIELD(panel_s) FIELD(output_high) FIELD(output_high_s)          \
-    FIELD(lost) FIELD(lost_s) FIELD(current) FIELD(current_s) FIELD(current_told) FIELD(current_good_s) FIELD(shorted)   \
-    FIELD(shorted_s) FIELD(shorted_told) FIELD(shorted_good_s) FIELD(shorted_trips) FIELD(hot) FIELD(cold) FIELD(stuck)  \
-    FIELD(stuck_s) FIELD(blind) FIELD(blind_s)
-#define CALM_FIELDS(FIELD)                                                                                               \
-    FIELD(undervoltage) FIELD(undervoltage_s) FIELD(stage) FIELD(stage_s) FIELD(low_s) FIELD(dark_s)                     \
-    FIELD(since_equalise_s) FIELD(charge) FIELD(output) FIELD(target_mv) FIELD(limit_ma)
+#define TROUBLE_FIELDS(GUARD, FIELD)                                                                                     \
+    GUARD(overvoltage) GUARD(panel) GUARD(output_high) GUARD(lost) GUARD(current) GUARD(shorted) GUARD(hot) GUARD(cold)  \
+    GUARD(stuck) GUARD(blind)                                                                                            \
+    FIELD(current_told) FIELD(current_good_s) FIELD(shorted_told) FIELD(shorted_good_s) FIELD(shorted_trips)
+#define CALM_FIELDS(GUARD, FIELD)                                                                                        \
+    GUARD(undervoltage) FIELD(stage) FIELD(stage_s) FIELD(low_s) FIELD(dark_s) FIELD(since_equalise_s)                   \
+    FIELD(charge) FIELD(output) FIELD(target_mv) FIELD(limit_ma)
 
 #define LOAD(name) lane.name = INT(law.name);
 #define KEEP(name) INT(law.name) = lane.name;
+#define LOAD_GUARD(name) lane.name.active = INT(law.name); lane.name.held_s = INT(law.name##_s);
+#define KEEP_GUARD(name) INT(law.name) = lane.name.active; INT(law.name##_s) = lane.name.held_s;
 
 FLEET_INLINE int32_t least_of(int32_t a, int32_t b)
 {
@@ -275,11 +276,11 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
             return 0;
         }
         memset(&lane, 0, sizeof lane);
-        CALM_FIELDS(LOAD)
-        changed = lane.undervoltage;
+        CALM_FIELDS(LOAD_GUARD, LOAD)
+        changed = lane.undervoltage.active;
         law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s, calm);
-        changed ^= lane.undervoltage;
-        CALM_FIELDS(KEEP)
+        changed ^= lane.undervoltage.active;
+        CALM_FIELDS(KEEP_GUARD, KEEP)
         if (fleet_any(changed)) {
             const fleet_int so = changed;
             changed = INT(law.alerts) ^ lane.alerts;
@@ -301,11 +302,11 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
         const fleet_int bms_open = (INT(bms_open) & FLEET_IF(still_v + FLOAT(imbalance_v) > model->bms_close_v)) |
                                    (there & FLEET_IF(terminal_v + FLOAT(imbalance_v) > model->bms_open_v));
         fleet_int so;
-        PAYGO_LAW_FIELDS(LOAD, LOAD, LOAD, LOAD)
+        PAYGO_LAW_FIELDS(LOAD_GUARD, LOAD, LOAD, LOAD, LOAD)
         changed = lane.alerts;
         law_advance(&lane, &readings, &kit->battery, &kit->board, dt_s, calm);
         changed = (changed ^ lane.alerts) | ((broken ^ INT(broken)) << FLEET_BROKEN_SHIFT);
-        PAYGO_LAW_FIELDS(KEEP, KEEP, KEEP, KEEP)
+        PAYGO_LAW_FIELDS(KEEP_GUARD, KEEP, KEEP, KEEP, KEEP)
         *any |= changed;
         so = ~FLEET_IF(changed == 0);
         INT(changed) = changed;
@@ -342,12 +343,13 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     INT(most_charge) = law_most(INT(most_charge), charge);
     INT(on_s) += law_only(on, law_all(dt_s));
     INT(light_s) += law_only(FLEET_IF(load_a > 0.0f), law_all(dt_s));
-    INT(low_s) += law_only(lane.undervoltage, law_all(dt_s));
+    INT(low_s) += law_only(lane.undervoltage.active, law_all(dt_s));
     INT(active_s) += law_only(active, law_all(dt_s));
     return 1;
 }
 
 #define OR_INT(name) odd |= INT(law.name);
+#define OR_GUARD(name) OR_INT(name) OR_INT(name##_s)
 
 /* Whether nothing is wrong with any unit of the vector from lane i on, and none of its protections is at work. */
 FLEET_INLINE uint8_t FLEET_JOIN(is_calm, FLEET_NAME)(const fleet_block *block, int i)
@@ -355,7 +357,7 @@ FLEET_INLINE uint8_t FLEET_JOIN(is_calm, FLEET_NAME)(const fleet_block *block, i
     fleet_int odd = INT(broken) | INT(bms_open) | INT(no_battery) | INT(stuck_on) | INT(offset_mv) | INT(frozen_mv);
     odd |= FLEET_IF(FLOAT(contact_ohm) != 0.0f) | FLEET_IF(FLOAT(short_a) != 0.0f) | FLEET_IF(FLOAT(surge_v) != 0.0f) |
            FLEET_IF(FLOAT(imbalance_v) != 0.0f) | FLEET_IF(FLOAT(per_panels) != 1.0f);
-    GUARD_FIELDS(OR_INT)
+    TROUBLE_FIELDS(OR_GUARD, OR_INT)
     return (uint8_t)!fleet_any(~FLEET_IF(odd == 0));
 }
 

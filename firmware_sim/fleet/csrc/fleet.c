@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define FLEET_KEEP(name) block->law.name[i] = law.name;
+#define FLEET_KEEP_GUARD(name) block->law.name[i] = law.name.active; block->law.name##_s[i] = law.name.held_s;
 
 /* A unit that was just switched on; a restart ends no alert. */
 static void restart(fleet_block *block, int32_t i, const fleet_kit *kit)
@@ -12,7 +13,7 @@ static void restart(fleet_block *block, int32_t i, const fleet_kit *kit)
     paygo_law law;
     memset(&law, 0, sizeof law);
     paygo_law_begin(&law, &kit->battery, &kit->board, (uint16_t)block->law.alerts[i]);
-    PAYGO_LAW_FIELDS(FLEET_KEEP, FLEET_KEEP, FLEET_KEEP, FLEET_KEEP)
+    PAYGO_LAW_FIELDS(FLEET_KEEP_GUARD, FLEET_KEEP, FLEET_KEEP, FLEET_KEEP, FLEET_KEEP)
 }
 
 static fleet_run *const paths[] = {
