@@ -8,7 +8,7 @@
 
 #define HOME_STEPS 1440 /* of a minute, in a day */
 
-/* Its kit, with the presets of a chemistry and a board. */
+/* Its kit, with the presets of a chemistry and a board; the cells are those of firmware_sim/plant/battery.py. */
 static void home_kit(fleet_kit *kit, uint8_t chemistry, int is_protected, int32_t capacity_ah)
 {
     static const float lead_v[] = {10.50f, 11.31f, 11.58f, 11.75f, 11.90f, 12.06f, 12.20f, 12.32f, 12.42f, 12.50f, 12.70f};
@@ -25,6 +25,22 @@ static void home_kit(fleet_kit *kit, uint8_t chemistry, int is_protected, int32_
         .output_max_v = 40.0f, .board_max_c = 125.0f, .opens_s = 0.001f};
     kit->model = model;
     memcpy(kit->model.rest_v, chemistry == PAYGO_LFP ? lithium_v : lead_v, sizeof lead_v);
+    if (chemistry == PAYGO_LFP) {
+        kit->model.ohm = 0.08f;
+        kit->model.cells = 4.0f;
+        kit->model.charge_near = kit->model.discharge_near = 0.02f;
+        kit->model.charge_bend = 18.0f;
+        kit->model.charge_far = 0.004f;
+        kit->model.charge_edge = 1.0004f;
+        kit->model.discharge_bend = 20.0f;
+        kit->model.discharge_far = 0.006f;
+        kit->model.discharge_edge = 0.08f;
+        kit->model.final_v = 3.9f;
+        kit->model.follow_s = 300.0f;
+        kit->model.efficiency_slope = 400.0f;
+        kit->model.bms_open_v = 15.2f;
+        kit->model.bms_close_v = 14.4f;
+    }
     kit->capacity_ah = capacity_ah;
     kit->model.capacity_as = (float)capacity_ah * 3600.0f;
     fleet_preset(kit, chemistry, is_protected);
