@@ -85,7 +85,8 @@ void paygo_read_from_image(paygo_reader *reader, const uint8_t *image);
 typedef struct { paygo_firmware firmware; ...; } paygo_woken;
 typedef struct { paygo_colour colour; uint8_t blinks; } paygo_woken_answer;
 void paygo_woken_begin(paygo_woken *woken);
-void paygo_woken_sleep(paygo_woken *woken, uint32_t until_s);
+#define PAYGO_FOR_EVER ...
+uint64_t paygo_woken_seconds_left(paygo_woken *woken, uint32_t at_s);
 paygo_woken_answer paygo_woken_enter(paygo_woken *woken, uint32_t at_s, const char *digits, size_t length);
 void paygo_woken_hear(paygo_woken *woken, const char *bytes, uint16_t length);
 void paygo_woken_restart(paygo_woken *woken, uint32_t at_s);

@@ -25,10 +25,11 @@ class WokenUnit:
     stepped elsewhere, by `firmware_sim.fleet.engine`. Raises PaygoError for a device that cannot be set up.
     """
 
-    __slots__ = ("_unit",)
+    __slots__ = ("_brain", "_unit")
 
     def __init__(self, device: Device) -> None:
         self._unit = ffi.new("paygo_woken *")
+        self._brain = self._unit.firmware.live.unit
         lib.paygo_woken_begin(self._unit)
         line = encode_setup_plus(device)
         lib.paygo_woken_hear(self._unit, line, len(line))
@@ -47,11 +48,10 @@ class WokenUnit:
 
     def seconds_left(self, at_s: int) -> int | None:
         """Its credit in s, None when it is unlocked."""
-        lib.paygo_woken_sleep(self._unit, at_s)
-        unit = self._unit.firmware.live.unit
-        return None if unit.unlocked else int(unit.credit.low) + (int(unit.credit.high) << 32)
+        left: int = lib.paygo_woken_seconds_left(self._unit, at_s)
+        return None if left == lib.PAYGO_FOR_EVER else left
 
     @property
     def unlocked(self) -> bool:
         """Whether PAYG is disabled for good (T29)."""
-        return bool(self._unit.firmware.live.unit.unlocked)
+        return bool(self._brain.unlocked)

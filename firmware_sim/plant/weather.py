@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -196,6 +196,7 @@ def _clearness_of_days(days: int, seed: int, cloudiness: float | Sequence[float]
     return clear
 
 
+@cache
 def _quantiles(mean: float) -> Callable[[float], float]:
     """The inverse distribution of a day's clear-sky index with this mean: Beta between DAY_DIMMEST and 1."""
     share = (mean - DAY_DIMMEST) / (1 - DAY_DIMMEST)

@@ -97,6 +97,12 @@ void paygo_woken_sleep(paygo_woken *woken, uint32_t until_s)
     }
 }
 
+uint64_t paygo_woken_seconds_left(paygo_woken *woken, uint32_t at_s)
+{
+    paygo_woken_sleep(woken, at_s);
+    return paygo_unit_seconds_left(&woken->firmware.live.unit);
+}
+
 paygo_woken_answer paygo_woken_enter(paygo_woken *woken, uint32_t at_s, const char *digits, size_t length)
 {
     paygo_woken_answer answer = {PAYGO_DARK, 0};

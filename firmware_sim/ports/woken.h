@@ -24,6 +24,9 @@ void paygo_woken_begin(paygo_woken *woken);
  */
 void paygo_woken_sleep(paygo_woken *woken, uint32_t until_s);
 
+/* Its credit at a time, in s, or PAYGO_FOR_EVER. */
+uint64_t paygo_woken_seconds_left(paygo_woken *woken, uint32_t at_s);
+
 /* A pattern of the lights; blinks 0: none. */
 typedef struct {
     paygo_colour colour;

@@ -3,6 +3,7 @@
 
 #include "chances.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #define DAY_KEY UINT64_C(0xD1B54A32D192ED03)
@@ -11,8 +12,8 @@
 #define WIDTH (HOME_SLOTS + 2)
 
 typedef struct {
-    double start; /* in slots; */
-    double end;   /* start: it does not take place */
+    double start; /* in slots */
+    double end;
     double level;
 } session;
 
@@ -27,19 +28,22 @@ static double either_way(uint64_t sixteen_bits)
     return ((double)(sixteen_bits & 0xffffU) + 0.5) / 32768.0 - 1.0;
 }
 
-static session drawn(const home_kind *kind, int32_t number, int32_t unit, uint64_t today)
+/* Returns false where the use does not take place that day. */
+static bool drawn(const home_kind *kind, int32_t number, int32_t unit, uint64_t today, session *found)
 {
     const home_use *use = &kind->uses[number];
     const int64_t at = (int64_t)number * kind->unit_count + unit;
     const uint64_t draw = fleet_mixed(today + use->key);
-    const double start = either_way(draw) * use->start_jitter + kind->starts[at];
-    double slots = (either_way(draw >> 16) * use->hours_jitter + 1.0) * kind->lasts[at];
-    session found;
-    slots = (int32_t)(draw >> 32 & 0xffffU) < kind->chances[at] ? slots : 0.0;
-    found.start = within_day(start);
-    found.end = within_day(start + slots);
-    found.level = kind->levels[use->first_level + (int32_t)((draw >> 48) * (uint64_t)use->levels >> 16)];
-    return found;
+    double start, slots;
+    if ((int32_t)(draw >> 32 & 0xffffU) >= kind->chances[at]) {
+        return false;
+    }
+    start = either_way(draw) * use->start_jitter + kind->starts[at];
+    slots = (either_way(draw >> 16) * use->hours_jitter + 1.0) * kind->lasts[at];
+    found->start = within_day(start);
+    found->end = within_day(start + slots);
+    found->level = kind->levels[use->first_level + (int32_t)((draw >> 48) * (uint64_t)use->levels >> 16)];
+    return found->end > found->start;
 }
 
 static uint64_t day_of(const home_kind *kind, const uint64_t *days, int32_t unit)
@@ -67,22 +71,27 @@ static void one_day(const home_kind *kind, int32_t unit, uint64_t today, float *
     }
     for (number = 0; number < kind->use_count; number++) {
         const home_use *use = &kind->uses[number];
-        const session on = drawn(kind, number, unit, today);
-        const double watts = use->watts * on.level;
-        const int32_t more_mw = rounded((watts - use->standby_w) * 1000.0);
-        const int32_t whole_mw = on.end > on.start ? rounded(watts * 1000.0) : 0;
-        const int32_t first = (int32_t)on.start, last = (int32_t)on.end;
-        const int32_t late_mw = rounded((double)more_mw * (on.start - (double)first));
-        const int32_t early_mw = rounded((double)more_mw * (on.end - (double)last));
-        const double surge_mw = (double)whole_mw * (use->inrush - 1.0);
-        const int32_t starts = first < HOME_SLOTS ? first : HOME_SLOTS - 1;
+        double watts, surge_mw;
+        int32_t more_mw, whole_mw, first, last, late_mw, early_mw;
+        session on;
+        if (!drawn(kind, number, unit, today, &on)) {
+            continue;
+        }
+        watts = use->watts * on.level;
+        more_mw = rounded((watts - use->standby_w) * 1000.0);
+        whole_mw = rounded(watts * 1000.0);
+        first = (int32_t)on.start;
+        last = (int32_t)on.end;
+        late_mw = rounded((double)more_mw * (on.start - (double)first));
+        early_mw = rounded((double)more_mw * (on.end - (double)last));
+        surge_mw = (double)whole_mw * (use->inrush - 1.0);
         means[first] += more_mw - late_mw;
         means[first + 1] += late_mw;
         means[last] += early_mw - more_mw;
         means[last + 1] -= early_mw;
         mosts[first] += whole_mw;
         mosts[on.end > (double)last ? last + 1 : last] -= whole_mw;
-        inrush[starts] = surge_mw > inrush[starts] ? surge_mw : inrush[starts];
+        inrush[first] = surge_mw > inrush[first] ? surge_mw : inrush[first];
     }
     for (slot = 0; slot < HOME_SLOTS; slot++) {
         mean_mw += means[slot];
@@ -108,8 +117,11 @@ void home_levels(const home_kind *kind, const uint64_t *days, float *levels)
     for (unit = 0; unit < kind->unit_count; unit++, levels += HOME_SLOTS) {
         const uint64_t today = day_of(kind, days, unit);
         for (number = 0; number < kind->use_count; number++) {
-            const session on = drawn(kind, number, unit, today);
-            for (slot = 0; kind->uses[number].levels > 1 && slot < HOME_SLOTS; slot++) {
+            session on;
+            if (kind->uses[number].levels == 1 || !drawn(kind, number, unit, today, &on)) {
+                continue;
+            }
+            for (slot = 0; slot < HOME_SLOTS; slot++) {
                 if ((double)slot + 1.0 > on.start && (double)slot < on.end && (float)on.level > levels[slot]) {
                     levels[slot] = (float)on.level;
                 }
