@@ -70,8 +70,8 @@ typedef struct {
     paygo_colour blinking;
     uint8_t blinks;
     uint16_t rx_taken;
-    uint16_t tx_length;
-    char tx[...];
+    const char *tx;
+    uint8_t tx_length;
     uint32_t wire_due_ms;
     uint32_t world_due_ms;
     paygo_write write;

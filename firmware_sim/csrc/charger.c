@@ -46,8 +46,9 @@ void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t c
 }
 
 /* The readings of the law that are measured, and those of a port, by their place. */
-#define READINGS (offsetof(paygo_law_readings, tail_ma) / sizeof(paygo_law_int))
-#define FIRST_PEAK (offsetof(paygo_law_readings, battery_peak_mv) / sizeof(paygo_law_int))
+#define READING(name) (offsetof(paygo_law_readings, name) / sizeof(paygo_law_int))
+#define READINGS READING(tail_ma)
+#define FIRST_PEAK READING(battery_peak_mv)
 #define PLACE(name) (offsetof(paygo_measured, name) / sizeof(int16_t))
 
 typedef char as_the_law[READINGS == PLACE(load_peak_ma) + 1U && FIRST_PEAK == PLACE(battery_peak_mv) ? 1 : -1];
@@ -103,34 +104,22 @@ uint16_t paygo_charger_due_s(const paygo_charger *charger)
 
 int16_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
 {
-    const paygo_law_readings *readings = &charger->readings;
-    switch (alert) {
-    case PAYGO_ALERT_PANEL_OVERVOLTAGE:
-        return (int16_t)readings->panel_peak_mv;
-    case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
-        return (int16_t)readings->output_peak_mv;
-    case PAYGO_ALERT_BATTERY_DISCONNECTED:
-        return (int16_t)readings->battery_peak_mv;
-    case PAYGO_ALERT_OVERCURRENT:
-        return (int16_t)readings->load_ma;
-    case PAYGO_ALERT_SHORT_CIRCUIT:
-        return (int16_t)readings->load_peak_ma;
-    case PAYGO_ALERT_CHARGER_FAULT:
-        return (int16_t)readings->panel_ma;
-    case PAYGO_ALERT_OVERTEMPERATURE:
-        return (int16_t)((readings->board_dc > readings->battery_dc ? readings->board_dc : readings->battery_dc) / 10);
-    case PAYGO_ALERT_UNDERTEMPERATURE:
-        return (int16_t)(readings->battery_dc / 10);
-    case PAYGO_ALERT_BATTERY_REPLACED:
-    case PAYGO_ALERT_BATTERY_REFUSED:
+    static const uint8_t told[] PAYGO_FLASH = {
+        READING(battery_mv), READING(battery_mv), READING(battery_mv), READING(battery_mv), READING(panel_peak_mv),
+        READING(output_peak_mv), READING(battery_peak_mv), READING(load_ma), READING(load_peak_ma), READING(battery_dc),
+        READING(battery_dc), READING(panel_ma), READING(battery_mv),
+    };
+    const int16_t board_dc = (int16_t)charger->readings.board_dc;
+    int16_t value;
+    if (alert >= PAYGO_ALERT_BATTERY_REPLACED) {
         return (int16_t)charger->capacity_ah;
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-    case PAYGO_ALERT_SENSOR_FAULT:
-    case PAYGO_ALERT_STORAGE_FAULT:
-    case PAYGO_ALERT_CLOCK_TAMPER:
-    case PAYGO_ALERTS:
-    default:
-        return (int16_t)readings->battery_mv;
     }
+    value = (int16_t)(&charger->readings.battery_mv)[paygo_flash_byte(&told[alert])];
+    if (alert == PAYGO_ALERT_OVERTEMPERATURE && board_dc > value) {
+        value = board_dc;
+    }
+    if (alert == PAYGO_ALERT_OVERTEMPERATURE || alert == PAYGO_ALERT_UNDERTEMPERATURE) {
+        value = (int16_t)(value / 10);
+    }
+    return value;
 }

@@ -31,30 +31,28 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* A decimal number of 1 to 10 digits. */
-static bool parse_number(const char *field, uint32_t *number)
+/* A decimal number of 1 to 10 digits. Returns how many they are; 0: it is none. */
+static uint8_t parse_number(const char *field, uint32_t *number)
 {
     uint8_t length = 0;
     *number = 0;
     while (is_digit(field[length]) && length < 10U) {
         const uint32_t next = *number * 10U + (uint32_t)(field[length] - '0');
         if (next / 10U != *number) {
-            return false;
+            return 0;
         }
         *number = next;
         length++;
     }
-    return length > 0 && field[length] == '\0';
+    return field[length] == '\0' ? length : 0;
 }
 
-static bool parse_short(const char *field, uint8_t least, uint16_t most, uint16_t *number)
+static uint8_t parse_short(const char *field, uint8_t least, uint16_t most, uint16_t *number)
 {
     uint32_t parsed;
-    if (!parse_number(field, &parsed) || parsed < least || parsed > most) {
-        return false;
-    }
+    const uint8_t length = parse_number(field, &parsed);
     *number = (uint16_t)parsed;
-    return true;
+    return parsed < least || parsed > most ? 0 : length;
 }
 
 static bool parse_serial(const char *field, char serial[PAYGO_SERIAL_MAX + 1U])
@@ -100,21 +98,15 @@ static bool parse_test_code(const char *field, char code[PAYGO_TEST_CODE_MAX + 1
 /* "<jump>,<sync jump>,<older>", or nothing for the standard windows (T12). */
 static bool parse_windows(char *field, paygo_config *config)
 {
-    char *second, *third;
+    char *numbers[3];
     uint16_t older;
     if (*field == '\0') {
         return true;
     }
-    second = strchr(field, ',');
-    third = second == NULL ? NULL : strchr(second + 1, ',');
-    if (third == NULL) {
-        return false;
-    }
-    *second = '\0';
-    *third = '\0';
-    if (!parse_short(field, 1, UINT16_MAX, &config->max_jump) ||
-        !parse_short(second + 1, 1, UINT16_MAX, &config->max_sync_jump) ||
-        !parse_short(third + 1, 0, PAYGO_MAX_OLDER_WINDOW, &older)) {
+    if (paygo_console_fields(field, ',', numbers, 3) != 3 ||
+        parse_short(numbers[0], 1, UINT16_MAX, &config->max_jump) == 0 ||
+        parse_short(numbers[1], 1, UINT16_MAX, &config->max_sync_jump) == 0 ||
+        parse_short(numbers[2], 0, PAYGO_MAX_OLDER_WINDOW, &older) == 0) {
         return false;
     }
     config->older_window = (uint8_t)older;
@@ -129,6 +121,7 @@ static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory
 {
     paygo_config *config = &factory->config;
     uint16_t number;
+    uint8_t digits;
     factory->count = 1;
     config->max_count = UINT16_MAX;
     config->max_jump = 64;
@@ -138,7 +131,8 @@ static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory
     if (!parse_serial(fields[0], factory->serial)) {
         return PAYGO_IN_FLASH("serial");
     }
-    if (strlen(fields[1]) > 9 || !parse_number(fields[1], &config->starting_code) || config->starting_code == 0) {
+    digits = parse_number(fields[1], &config->starting_code);
+    if (digits == 0 || digits > 9 || config->starting_code == 0) {
         return PAYGO_IN_FLASH("starting_code");
     }
     if (!parse_key(fields[2], config->secret_key)) {
@@ -147,14 +141,14 @@ static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory
     if (!plus) {
         return NULL;
     }
-    if (!parse_short(fields[3], 0, UINT16_MAX, &factory->count)) {
+    if (parse_short(fields[3], 0, UINT16_MAX, &factory->count) == 0) {
         return PAYGO_IN_FLASH("count");
     }
-    if (!parse_short(fields[4], 1, 255, &number)) {
+    if (parse_short(fields[4], 1, 255, &number) == 0) {
         return PAYGO_IN_FLASH("divider");
     }
     config->time_divider = (uint8_t)number;
-    if (strlen(fields[5]) != 1 || !parse_short(fields[5], 0, 1, &number)) {
+    if (parse_short(fields[5], 0, 1, &number) != 1) {
         return PAYGO_IN_FLASH("restricted");
     }
     config->restricted_digits = number == 1;
@@ -188,8 +182,7 @@ static void set_load(paygo_firmware *firmware, const char *position)
     uint8_t i;
     for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
         if (is(position, paygo_switch_name((paygo_switch)i))) {
-            firmware->next = firmware->live;
-            firmware->next.load_switch = i;
+            paygo_firmware_change(firmware)->load_switch = i;
             paygo_firmware_save(firmware, PAYGO_AFTER_LOAD);
             return;
         }
@@ -207,7 +200,7 @@ static void set_battery(paygo_firmware *firmware, const paygo_reader *storage, c
     }
     if (chemistry == PAYGO_CHEMISTRIES) {
         firmware->wrong_field = PAYGO_IN_FLASH("chemistry");
-    } else if (!parse_short(fields[1], 1, PAYGO_BATTERY_AH_MAX, &capacity_ah)) {
+    } else if (parse_short(fields[1], 1, PAYGO_BATTERY_AH_MAX, &capacity_ah) == 0) {
         firmware->wrong_field = PAYGO_IN_FLASH("capacity");
     } else {
         paygo_firmware_battery(firmware, storage, chemistry, capacity_ah);
@@ -233,7 +226,7 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
     paygo_event *event = &firmware->event;
     uint32_t boot, seq;
     bool logged;
-    if (!parse_number(fields[0], &boot) || !parse_number(fields[1], &seq)) {
+    if (parse_number(fields[0], &boot) == 0 || parse_number(fields[1], &seq) == 0) {
         firmware->reply = PAYGO_REPLY_INVALID;
         return;
     }
@@ -242,8 +235,7 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
         seq = 0;
     } else if (seq > live->acked_seq) {
         if (paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq) {
-            firmware->next = *live;
-            firmware->next.acked_seq = seq;
+            paygo_firmware_change(firmware)->acked_seq = seq;
             paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
             return;
         }
@@ -308,7 +300,7 @@ static uint8_t command_of(const paygo_firmware *firmware, char *fields[], uint8_
 void paygo_command(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
 {
     char *fields[SETUP_PLUS_FIELDS];
-    const uint8_t count = paygo_console_fields(firmware->console.line, fields, SETUP_PLUS_FIELDS);
+    const uint8_t count = paygo_console_fields(firmware->console.line, ';', fields, SETUP_PLUS_FIELDS);
     const uint8_t command = command_of(firmware, fields, count);
     switch (command) {
     case SETUP:

@@ -107,11 +107,11 @@ uint16_t paygo_console_due_ms(const paygo_console *console)
     return (uint16_t)(silence_needed(console) - console->silence_ms);
 }
 
-uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most)
+uint8_t paygo_console_fields(char *text, char separator, char *fields[], uint8_t most)
 {
     uint8_t count = 0;
-    while (line != NULL) {
-        char *end = strchr(line, ';');
+    while (text != NULL) {
+        char *end = strchr(text, separator);
         if (count == most) {
             return (uint8_t)(most + 1U);
         }
@@ -119,9 +119,9 @@ uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most)
             *end = '\0';
             end++;
         }
-        fields[count] = line;
+        fields[count] = text;
         count++;
-        line = end;
+        text = end;
     }
     return count;
 }

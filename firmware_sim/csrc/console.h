@@ -42,7 +42,7 @@ paygo_console_event paygo_console_silence(paygo_console *console, uint16_t elaps
 /* Wire time until the silence completes a command; PAYGO_NEVER_MS when none is begun. */
 uint16_t paygo_console_due_ms(const paygo_console *console);
 
-/* Cuts the line into at most `most` fields at its ';'. Returns how many there are, or most + 1 when there are more. */
-uint8_t paygo_console_fields(char *line, char *fields[], uint8_t most);
+/* Cuts a text into at most `most` fields at its separators. Returns how many there are, or most + 1 when there are more. */
+uint8_t paygo_console_fields(char *text, char separator, char *fields[], uint8_t most);
 
 #endif

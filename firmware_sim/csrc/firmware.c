@@ -1,10 +1,17 @@
 /* The step: time, protections, storage, entries, alerts, outputs. */
+#include "apart.h"
 #include "commands.h"
 
 #include <string.h>
 
 /* World time that was held is counted in parts, so that each fits into 16 bits. */
 #define LONGEST_PASS_MS 60000U
+
+/* Whether bit i is set of alert i. */
+static PAYGO_APART bool has(unsigned bits, paygo_alert alert)
+{
+    return (bits >> (uint8_t)alert & 1U) != 0;
+}
 
 void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const paygo_reader *storage, uint32_t first_boot)
 {
@@ -19,87 +26,40 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const payg
     }
     /* A restart ends no alert: otherwise switching off and on would lift a protection. */
     paygo_charger_begin(&firmware->charger, live->chemistry, live->capacity_ah, live->active);
-    firmware->witness.tampered = ((uint32_t)live->active >> PAYGO_ALERT_CLOCK_TAMPER & 1U) != 0;
+    firmware->witness.tampered = has(live->active, PAYGO_ALERT_CLOCK_TAMPER);
     firmware->witness.last_s = live->rtc_s;
+}
+
+uint16_t paygo_firmware_alerts(const paygo_firmware *firmware)
+{
+    uint16_t alerts = (uint16_t)firmware->charger.law.alerts;
+    if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
+        alerts |= 1U << PAYGO_ALERT_STORAGE_FAULT;
+    }
+    if (firmware->witness.tampered) {
+        alerts |= 1U << PAYGO_ALERT_CLOCK_TAMPER;
+    }
+    return alerts;
 }
 
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
 {
-    if (alert == PAYGO_ALERT_STORAGE_FAULT) {
-        return firmware->storage == PAYGO_STORAGE_CORRUPT;
-    }
-    if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
-        return firmware->witness.tampered;
-    }
-    return ((unsigned)firmware->charger.law.alerts & 1U << (uint8_t)alert) != 0;
+    return has(paygo_firmware_alerts(firmware), alert);
 }
 
-/* Names of the same length would be smaller in a table; these are not. */
 const char *paygo_alert_name(paygo_alert alert)
 {
-    switch (alert) {
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-        return PAYGO_IN_FLASH("BATTERY_OVERVOLTAGE");
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-        return PAYGO_IN_FLASH("BATTERY_UNDERVOLTAGE");
-    case PAYGO_ALERT_CLOCK_TAMPER:
-        return PAYGO_IN_FLASH("CLOCK_TAMPER");
-    case PAYGO_ALERT_PANEL_OVERVOLTAGE:
-        return PAYGO_IN_FLASH("PANEL_OVERVOLTAGE");
-    case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
-        return PAYGO_IN_FLASH("OUTPUT_OVERVOLTAGE");
-    case PAYGO_ALERT_BATTERY_DISCONNECTED:
-        return PAYGO_IN_FLASH("BATTERY_DISCONNECTED");
-    case PAYGO_ALERT_OVERCURRENT:
-        return PAYGO_IN_FLASH("OVERCURRENT");
-    case PAYGO_ALERT_SHORT_CIRCUIT:
-        return PAYGO_IN_FLASH("SHORT_CIRCUIT");
-    case PAYGO_ALERT_OVERTEMPERATURE:
-        return PAYGO_IN_FLASH("OVERTEMPERATURE");
-    case PAYGO_ALERT_UNDERTEMPERATURE:
-        return PAYGO_IN_FLASH("UNDERTEMPERATURE");
-    case PAYGO_ALERT_CHARGER_FAULT:
-        return PAYGO_IN_FLASH("CHARGER_FAULT");
-    case PAYGO_ALERT_SENSOR_FAULT:
-        return PAYGO_IN_FLASH("SENSOR_FAULT");
-    case PAYGO_ALERT_BATTERY_REPLACED:
-        return PAYGO_IN_FLASH("BATTERY_REPLACED");
-    case PAYGO_ALERT_BATTERY_REFUSED:
-        return PAYGO_IN_FLASH("BATTERY_REFUSED");
-    case PAYGO_ALERT_STORAGE_FAULT:
-    case PAYGO_ALERTS:
-    default:
-        return PAYGO_IN_FLASH("STORAGE_FAULT");
-    }
+    return paygo_text_word(PAYGO_IN_FLASH("BATTERY_OVERVOLTAGE\0BATTERY_UNDERVOLTAGE\0STORAGE_FAULT\0CLOCK_TAMPER\0"
+                                          "PANEL_OVERVOLTAGE\0OUTPUT_OVERVOLTAGE\0BATTERY_DISCONNECTED\0OVERCURRENT\0"
+                                          "SHORT_CIRCUIT\0OVERTEMPERATURE\0UNDERTEMPERATURE\0CHARGER_FAULT\0"
+                                          "SENSOR_FAULT\0BATTERY_REPLACED\0BATTERY_REFUSED"),
+                           (uint8_t)alert);
 }
 
 const char *paygo_alert_unit(paygo_alert alert)
 {
-    switch (alert) {
-    case PAYGO_ALERT_CLOCK_TAMPER:
-        return PAYGO_IN_FLASH("s");
-    case PAYGO_ALERT_OVERCURRENT:
-    case PAYGO_ALERT_SHORT_CIRCUIT:
-    case PAYGO_ALERT_CHARGER_FAULT:
-        return PAYGO_IN_FLASH("mA");
-    case PAYGO_ALERT_OVERTEMPERATURE:
-    case PAYGO_ALERT_UNDERTEMPERATURE:
-        return PAYGO_IN_FLASH("C");
-    case PAYGO_ALERT_BATTERY_REPLACED:
-    case PAYGO_ALERT_BATTERY_REFUSED:
-        return PAYGO_IN_FLASH("Ah");
-    case PAYGO_ALERT_STORAGE_FAULT:
-        return PAYGO_IN_FLASH("1");
-    case PAYGO_ALERT_BATTERY_OVERVOLTAGE:
-    case PAYGO_ALERT_BATTERY_UNDERVOLTAGE:
-    case PAYGO_ALERT_PANEL_OVERVOLTAGE:
-    case PAYGO_ALERT_OUTPUT_OVERVOLTAGE:
-    case PAYGO_ALERT_BATTERY_DISCONNECTED:
-    case PAYGO_ALERT_SENSOR_FAULT:
-    case PAYGO_ALERTS:
-    default:
-        return PAYGO_IN_FLASH("mV");
-    }
+    return paygo_text_word(
+        PAYGO_IN_FLASH("mV\0mV\0" "1\0s\0mV\0mV\0mV\0mA\0mA\0" "C\0" "C\0mA\0mV\0" "Ah\0" "Ah"), (uint8_t)alert);
 }
 
 int16_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
@@ -135,21 +95,21 @@ static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo
     }
 }
 
-/* Those that a restart must not end. */
-static uint16_t active_alerts(const paygo_firmware *firmware)
+paygo_saved *paygo_firmware_change(paygo_firmware *firmware)
 {
-    return (uint16_t)((uint16_t)firmware->charger.law.alerts | (firmware->witness.tampered ? 1U << PAYGO_ALERT_CLOCK_TAMPER : 0U));
+    firmware->next = firmware->live;
+    return &firmware->next;
 }
 
 void paygo_firmware_save(paygo_firmware *firmware, paygo_after after)
 {
     const bool blank = firmware->storage == PAYGO_STORAGE_BLANK;
     firmware->next.rtc_s = firmware->witness.last_s;
-    firmware->next.active = active_alerts(firmware);
+    firmware->next.active = paygo_firmware_alerts(firmware);
     begin_record(firmware, blank ? PAYGO_RECORD_FACTORY : PAYGO_RECORD_SLOT, after);
 }
 
-static void blink(paygo_firmware *firmware, paygo_outputs *outputs, paygo_colour colour, uint8_t blinks)
+static PAYGO_APART void blink(paygo_firmware *firmware, paygo_outputs *outputs, paygo_colour colour, uint8_t blinks)
 {
     paygo_light_blink(&firmware->light, colour, blinks);
     outputs->blinking = colour;
@@ -190,7 +150,7 @@ static bool is_test_code(const paygo_firmware *firmware, const char *digits, siz
 }
 
 /* The place for one more test activation: that of the one which is forgotten first. */
-static uint8_t next_test(const paygo_saved *saved)
+static PAYGO_APART uint8_t next_test(const paygo_saved *saved)
 {
     uint8_t found = 0;
     uint8_t i;
@@ -234,24 +194,9 @@ static bool enter_test(paygo_firmware *firmware)
 }
 
 /* What is answered to the command whose effect is stored now, or could not be stored. */
-static paygo_reply reply_after(paygo_after after)
+static PAYGO_APART paygo_reply reply_after(paygo_after after)
 {
-    switch (after) {
-    case PAYGO_AFTER_SETUP:
-        return PAYGO_REPLY_SETUP;
-    case PAYGO_AFTER_CONSOLE_ENTRY:
-        return PAYGO_REPLY_TOKEN;
-    case PAYGO_AFTER_LOAD:
-        return PAYGO_REPLY_LOAD;
-    case PAYGO_AFTER_ACKNOWLEDGE:
-        return PAYGO_REPLY_ACKNOWLEDGE;
-    case PAYGO_AFTER_BATTERY:
-        return PAYGO_REPLY_BATTERY;
-    case PAYGO_AFTER_KEYPAD_ENTRY:
-    case PAYGO_AFTER_NOTHING:
-    default:
-        return PAYGO_REPLY_NONE;
-    }
+    return after == PAYGO_AFTER_KEYPAD_ENTRY ? PAYGO_REPLY_NONE : (paygo_reply)after;
 }
 
 /* Nothing is being stored or said: the next command, entry, event or clock may come. */
@@ -283,8 +228,7 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
         return;
     }
     firmware->judging = false;
-    firmware->next = firmware->live;
-    paygo_unit_finish(&firmware->entry, &firmware->next.unit);
+    paygo_unit_finish(&firmware->entry, &paygo_firmware_change(firmware)->unit);
     answer(firmware, verdict->type, verdict->reason);
     firmware->answer_seconds = firmware->next.unit.credit;
     if (verdict->reason == PAYGO_REASON_WAITING) {
@@ -316,7 +260,7 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
         firmware->judged_for = after;
         return false;
     }
-    firmware->next = firmware->live;
+    (void)paygo_firmware_change(firmware);
     if (!enter_test(firmware)) {
         blink_answer(firmware, outputs);
         return true;
@@ -326,7 +270,7 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
 }
 
 /* World time: whole seconds to the unit's clock and to the control law (H26), everything to the gauge. */
-static void pass_time(paygo_firmware *firmware, uint32_t rtc_s, uint16_t world_ms)
+static PAYGO_APART void pass_time(paygo_firmware *firmware, uint32_t rtc_s, uint16_t world_ms)
 {
     const uint16_t elapsed = (uint16_t)(firmware->rest_ms + world_ms);
     const uint8_t seconds = (uint8_t)(elapsed / 1000U);
@@ -457,12 +401,13 @@ static void piece_written(paygo_firmware *firmware, const paygo_reader *storage,
 /* The first store after a start counts the start; a second one follows the first of a unit's life (storage.c). */
 static bool save_start(paygo_firmware *firmware)
 {
+    paygo_saved *next;
     if (firmware->started && firmware->journal.sequence >= 2) {
         return false;
     }
-    firmware->next = firmware->live;
+    next = paygo_firmware_change(firmware);
     if (!firmware->started) {
-        firmware->next.boot = firmware->live.boot == 0 ? firmware->first_boot : firmware->live.boot + 1U;
+        next->boot = firmware->live.boot == 0 ? firmware->first_boot : firmware->live.boot + 1U;
     }
     paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
     return true;
@@ -494,7 +439,7 @@ static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
 }
 
 /* Begins to store that an alert began or ended, in what is stored next. */
-static void change_alert(paygo_firmware *firmware, paygo_alert alert, int16_t value, paygo_after after)
+static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert, int16_t value, paygo_after after)
 {
     const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     paygo_event *event = &firmware->event;
@@ -516,43 +461,40 @@ static void latch(paygo_firmware *firmware, paygo_alert alert, int16_t value)
     firmware->latched_value[alert] = value;
 }
 
-static bool has(uint16_t bits, uint8_t i)
-{
-    return ((unsigned)bits >> i & 1U) != 0;
-}
-
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
 static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
     const uint16_t reported = firmware->live.reported;
+    const uint16_t active = paygo_firmware_alerts(firmware);
+    paygo_alert due = PAYGO_ALERTS;
     uint8_t i;
-    for (i = 0; i < PAYGO_ALERTS; i++) {
-        const paygo_alert alert = (paygo_alert)i;
-        if (paygo_firmware_alert(firmware, alert) && !has(reported, i) && !has(firmware->latched, i)) {
+    for (i = PAYGO_ALERTS; i > 0; i--) {
+        const paygo_alert alert = (paygo_alert)(i - 1U);
+        if (has(active, alert) && !has(reported | firmware->latched, alert)) {
             latch(firmware, alert, paygo_alert_value(firmware, alert));
         }
-    }
-    for (i = 0; i < PAYGO_ALERTS; i++) {
-        const paygo_alert alert = (paygo_alert)i;
-        const bool ends = has(reported, i);
-        const bool told = !ends || alert == PAYGO_ALERT_BATTERY_REFUSED;
-        if ((ends ? paygo_firmware_alert(firmware, alert) : !has(firmware->latched, i)) || !event_fits(firmware, storage)) {
-            continue;
+        if (has(reported, alert) ? !has(active, alert) : has(firmware->latched, alert)) {
+            due = alert;
         }
-        firmware->next = firmware->live;
-        change_alert(firmware, alert, told ? firmware->latched_value[i] : paygo_alert_value(firmware, alert), PAYGO_AFTER_NOTHING);
-        return true;
     }
-    return false;
+    if (due == PAYGO_ALERTS || !event_fits(firmware, storage)) {
+        return false;
+    }
+    (void)paygo_firmware_change(firmware);
+    change_alert(firmware, due,
+                 has(reported, due) && due != PAYGO_ALERT_BATTERY_REFUSED ? paygo_alert_value(firmware, due)
+                                                                          : firmware->latched_value[due],
+                 PAYGO_AFTER_NOTHING);
+    return true;
 }
 
 /* An alert that came or went and could not be recorded, since the log is full, is kept over a restart all the same. */
 static bool save_active(paygo_firmware *firmware)
 {
-    if (firmware->live.active == active_alerts(firmware)) {
+    if (firmware->live.active == paygo_firmware_alerts(firmware)) {
         return false;
     }
-    firmware->next = firmware->live;
+    (void)paygo_firmware_change(firmware);
     paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
     return true;
 }
@@ -564,6 +506,7 @@ static bool save_active(paygo_firmware *firmware)
 void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storage, uint8_t chemistry,
                             uint16_t capacity_ah)
 {
+    paygo_saved *next;
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
         firmware->wrong_field = PAYGO_IN_FLASH("board");
         latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int16_t)capacity_ah);
@@ -573,9 +516,9 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
         firmware->wrong_field = PAYGO_IN_FLASH("log");
     } else {
         firmware->wrong_field = NULL;
-        firmware->next = firmware->live;
-        firmware->next.chemistry = chemistry;
-        firmware->next.capacity_ah = capacity_ah;
+        next = paygo_firmware_change(firmware);
+        next->chemistry = chemistry;
+        next->capacity_ah = capacity_ah;
         change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int16_t)capacity_ah, PAYGO_AFTER_BATTERY);
     }
 }
@@ -655,25 +598,31 @@ static void read_keypad(paygo_firmware *firmware, char pressed, uint16_t wire_ms
     }
 }
 
+static bool event_waits(const paygo_firmware *firmware)
+{
+    return firmware->live.event_seq != firmware->live.acked_seq;
+}
+
 /* H20: the oldest event that nobody acknowledged, to a host that knows events (H7). */
 static void send_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
-    if (firmware->extended_host && firmware->repeat_ms == 0 && is_free(firmware) &&
-        paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
-        firmware->reply = PAYGO_REPLY_EVENT;
+    if (firmware->extended_host && firmware->repeat_ms == 0 && is_free(firmware) && event_waits(firmware)) {
         firmware->repeat_ms = PAYGO_EVENT_REPEAT_MS;
+        if (paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
+            firmware->reply = PAYGO_REPLY_EVENT;
+        }
     }
 }
 
 /* Says the next piece of the reply that is under way. */
-static void speak(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
+static PAYGO_APART void speak(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
 {
     paygo_text text;
     if (firmware->reply == PAYGO_REPLY_NONE) {
         return;
     }
     memset(&text, 0, sizeof text);
-    text.bytes = outputs->tx;
+    text.bytes = (char *)outputs->write.bytes;
     text.size = PAYGO_TX_BYTES;
     text.skip = firmware->said;
     text.crc = firmware->said > 0 ? firmware->said_crc : PAYGO_TEXT_CRC;
@@ -687,14 +636,13 @@ static void speak(paygo_firmware *firmware, const paygo_reader *storage, paygo_o
     }
 }
 
-static uint32_t wire_due_ms(const paygo_firmware *firmware, const paygo_reader *storage)
+static uint32_t wire_due_ms(const paygo_firmware *firmware)
 {
     uint16_t due = paygo_console_due_ms(&firmware->console);
-    paygo_event event;
     if (firmware->judging || firmware->command_waiting) {
         return 0;
     }
-    if (firmware->extended_host && firmware->repeat_ms < due && paygo_firmware_oldest_event(firmware, storage, &event)) {
+    if (firmware->extended_host && firmware->repeat_ms < due && event_waits(firmware)) {
         due = firmware->repeat_ms;
     }
     if (firmware->light.blinks > 0 && PAYGO_BLINK_MS < due) {
@@ -770,20 +718,27 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
     send_event(firmware, &inputs->storage);
 }
 
+/* The next piece of the record that is being stored. */
+static PAYGO_APART void make_piece(paygo_firmware *firmware, paygo_write *write)
+{
+    paygo_content content;
+    content.factory = &firmware->factory;
+    content.saved = &firmware->next;
+    content.event = &firmware->event;
+    paygo_record_piece(&firmware->record, &content, &firmware->journal, write);
+}
+
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
     memset(outputs, 0, sizeof *outputs);
+    outputs->tx = (const char *)outputs->write.bytes;
     hold(firmware, inputs);
     if (firmware->reply == PAYGO_REPLY_NONE) {
         live(firmware, inputs, outputs);
     }
     speak(firmware, &inputs->storage, outputs);
     if (firmware->piece_due) {
-        paygo_content content;
-        content.factory = &firmware->factory;
-        content.saved = &firmware->next;
-        content.event = &firmware->event;
-        paygo_record_piece(&firmware->record, &content, &firmware->journal, &outputs->write);
+        make_piece(firmware, &outputs->write);
         firmware->piece_due = false;
     }
     outputs->output = paygo_firmware_output(firmware);
@@ -793,6 +748,6 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->busy = firmware->saving || outputs->tx_length > 0;
     outputs->walking = firmware->judging || firmware->command_waiting;
     outputs->light = paygo_light_now(&firmware->light);
-    outputs->wire_due_ms = wire_due_ms(firmware, &inputs->storage);
+    outputs->wire_due_ms = wire_due_ms(firmware);
     outputs->world_due_ms = world_due_ms(firmware, inputs->measured.rtc_s);
 }

@@ -31,7 +31,7 @@
 #define PAYGO_WALK_STEPS 64U
 
 /* A piece of a reply. */
-#define PAYGO_TX_BYTES 24U
+#define PAYGO_TX_BYTES PAYGO_PIECE_BYTES
 
 /* The longest step in world time that keeps the promises made about power cuts; a longer one does if it was not due. */
 #define PAYGO_LONGEST_STEP_MS UINT32_C(30000)
@@ -67,8 +67,8 @@ typedef struct {
     paygo_colour blinking;  /* a pattern that began in this step, or PAYGO_DARK */
     uint8_t blinks;
     uint16_t rx_taken;      /* how many of rx were taken; offer the rest again */
-    uint16_t tx_length;
-    char tx[PAYGO_TX_BYTES];
+    const char *tx;         /* a piece of a reply, in write.bytes: a step that says something writes nothing */
+    uint8_t tx_length;
     /*
      * Times until which nothing changes by itself: as long as the readings stay, no key is pressed and no byte comes, the
      * chip may sleep so long. UINT32_MAX: for ever.
@@ -77,17 +77,6 @@ typedef struct {
     uint32_t world_due_ms;
     paygo_write write;
 } paygo_outputs;
-
-/* What is done once the record under way is stored. */
-typedef enum {
-    PAYGO_AFTER_NOTHING,
-    PAYGO_AFTER_SETUP,
-    PAYGO_AFTER_CONSOLE_ENTRY,
-    PAYGO_AFTER_KEYPAD_ENTRY,
-    PAYGO_AFTER_LOAD,
-    PAYGO_AFTER_ACKNOWLEDGE,
-    PAYGO_AFTER_BATTERY
-} paygo_after;
 
 /* What is being said. */
 typedef enum {
@@ -105,6 +94,17 @@ typedef enum {
     PAYGO_REPLY_BATTERY,
     PAYGO_REPLY_EVENT
 } paygo_reply;
+
+/* What is done once the record under way is stored: mostly, that a reply is said. */
+typedef enum {
+    PAYGO_AFTER_NOTHING = PAYGO_REPLY_NONE,
+    PAYGO_AFTER_SETUP = PAYGO_REPLY_SETUP,
+    PAYGO_AFTER_CONSOLE_ENTRY = PAYGO_REPLY_TOKEN,
+    PAYGO_AFTER_LOAD = PAYGO_REPLY_LOAD,
+    PAYGO_AFTER_ACKNOWLEDGE = PAYGO_REPLY_ACKNOWLEDGE,
+    PAYGO_AFTER_BATTERY = PAYGO_REPLY_BATTERY,
+    PAYGO_AFTER_KEYPAD_ENTRY = PAYGO_REPLY_EVENT + 1
+} paygo_after;
 
 /*
  * The caller owns it and looks inside only for telemetry and tests. What is used most comes first: an AVR reaches 64
@@ -165,7 +165,8 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const payg
 /* One step. `outputs` is written completely. */
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs);
 
-/* Whether an alert is active now. */
+/* The alerts that are active now, bit i: alert i, and whether one is. */
+uint16_t paygo_firmware_alerts(const paygo_firmware *firmware);
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
 
 /* Its name on the console and its unit, in flash, and what is measured for it now. */
@@ -184,6 +185,9 @@ bool paygo_firmware_output(const paygo_firmware *firmware);
  */
 void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storage, uint8_t chemistry,
                             uint16_t capacity_ah);
+
+/* Makes firmware->next a copy of what is stored, to be changed. */
+paygo_saved *paygo_firmware_change(paygo_firmware *firmware);
 
 /*
  * Begins to store firmware->next, or in a blank unit the factory data and then the first state; what `after` says follows

@@ -76,62 +76,63 @@ static uint32_t number(const paygo_firmware *firmware, const paygo_event *event,
     }
 }
 
-static const char *flag(bool set)
-{
-    return set ? PAYGO_IN_FLASH("true") : PAYGO_IN_FLASH("false");
-}
-
 const char *paygo_switch_name(paygo_switch position)
 {
-    return position == PAYGO_SWITCH_AUTO ? PAYGO_IN_FLASH("AUTO")
-           : position == PAYGO_SWITCH_ON ? PAYGO_IN_FLASH("ON") : PAYGO_IN_FLASH("OFF");
+    return paygo_text_word(PAYGO_IN_FLASH("AUTO\0ON\0OFF"), (uint8_t)position);
 }
 
 const char *paygo_chemistry_name(uint8_t chemistry)
 {
-    return chemistry == PAYGO_FLOODED ? PAYGO_IN_FLASH("FLOODED")
-           : chemistry == PAYGO_AGM   ? PAYGO_IN_FLASH("AGM")
-           : chemistry == PAYGO_GEL   ? PAYGO_IN_FLASH("GEL") : PAYGO_IN_FLASH("LFP");
-}
-
-static const char *stage_name(uint8_t stage)
-{
-    return stage == PAYGO_BULK         ? PAYGO_IN_FLASH("BULK")
-           : stage == PAYGO_ABSORPTION ? PAYGO_IN_FLASH("ABSORPTION")
-           : stage == PAYGO_FLOAT      ? PAYGO_IN_FLASH("FLOAT") : PAYGO_IN_FLASH("EQUALISE");
+    return paygo_text_word(PAYGO_IN_FLASH("FLOODED\0AGM\0GEL\0LFP"), chemistry);
 }
 
 /* %0 ... %<, in flash. */
 static const char *word(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
+    const char *words = PAYGO_IN_FLASH("false\0true");
+    uint8_t place;
     switch (mark) {
     case '0':
-        return firmware->setup_plus ? PAYGO_IN_FLASH("+") : PAYGO_IN_FLASH("");
+        words = PAYGO_IN_FLASH("\0+");
+        place = firmware->setup_plus;
+        break;
     case '1':
         return firmware->wrong_field;
     case '2':
         return paygo_switch_name((paygo_switch)firmware->live.load_switch);
     case '3':
-        return paygo_switch_name(paygo_firmware_output(firmware) ? PAYGO_SWITCH_ON : PAYGO_SWITCH_OFF);
+        words = PAYGO_IN_FLASH("OFF\0ON");
+        place = paygo_firmware_output(firmware);
+        break;
     case '4':
-        return flag(paygo_firmware_output(firmware));
+        place = paygo_firmware_output(firmware);
+        break;
     case '5':
-        return flag(firmware->charger.law.charge != 0);
+        place = firmware->charger.law.charge != 0;
+        break;
     case '6':
-        return flag(firmware->live.unit.unlocked);
+        place = firmware->live.unit.unlocked;
+        break;
     case '7':
         return paygo_alert_name((paygo_alert)event->alert);
     case '8':
-        return event->raised ? PAYGO_IN_FLASH("RAISED") : PAYGO_IN_FLASH("CLEARED");
+        words = PAYGO_IN_FLASH("CLEARED\0RAISED");
+        place = event->raised;
+        break;
     case '9':
         return paygo_alert_unit((paygo_alert)event->alert);
     case ':':
         return paygo_chemistry_name(firmware->live.chemistry);
     case ';':
-        return stage_name((uint8_t)firmware->charger.law.stage);
+        words = PAYGO_IN_FLASH("BULK\0ABSORPTION\0FLOAT\0EQUALISE");
+        place = (uint8_t)firmware->charger.law.stage;
+        break;
     default:
-        return firmware->charger.board == PAYGO_BOARD_LEGACY ? PAYGO_IN_FLASH("legacy") : PAYGO_IN_FLASH("protected");
+        words = PAYGO_IN_FLASH("legacy\0protected");
+        place = firmware->charger.board;
+        break;
     }
+    return paygo_text_word(words, place);
 }
 
 static void say_mark(const paygo_firmware *firmware, const paygo_event *event, char mark, paygo_text *text)
@@ -240,17 +241,17 @@ static bool listed(const paygo_firmware *firmware, const paygo_reader *storage, 
     return paygo_firmware_alert(firmware, (paygo_alert)i);
 }
 
-/* Counts the active alerts, or the events of the log, and says each if there is a line for that. */
-static uint8_t list(const paygo_firmware *firmware, const paygo_reader *storage, const char *line, paygo_text *text)
+/* Counts the active alerts, or the events of the log, and says each if there is a line for that. Each stands in `event`. */
+static uint8_t list(const paygo_firmware *firmware, const paygo_reader *storage, const char *line, paygo_event *event,
+                    paygo_text *text)
 {
-    paygo_event event;
     uint8_t count = 0;
     uint8_t i;
     for (i = 0; i < LISTED_MOST; i++) {
-        if (listed(firmware, storage, i, &event)) {
+        if (listed(firmware, storage, i, event)) {
             count++;
             if (line != NULL) {
-                say_line(firmware, &event, line, text);
+                say_line(firmware, event, line, text);
             }
         }
     }
@@ -263,7 +264,7 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
                        : firmware->reply == PAYGO_REPLY_ALERTS ? PAYGO_IN_FLASH(";%7,%i,%9") : NULL;
     paygo_event event = firmware->event;
     if (each != NULL) {
-        event.seq = list(firmware, storage, NULL, text);
+        event.seq = list(firmware, storage, NULL, &event, text);
     }
     paygo_text_begin(text);
     say_line(firmware, &event, line_of(firmware), text);
@@ -274,7 +275,7 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
         say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_END), text);
     }
     if (each != NULL) {
-        (void)list(firmware, storage, each, text);
+        (void)list(firmware, storage, each, &event, text);
     }
     paygo_text_end(text, firmware->console.checked);
 }

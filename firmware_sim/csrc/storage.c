@@ -1,6 +1,7 @@
 /* Records as bytes, and the rings that they go to (H27). */
 #include "storage.h"
 
+#include "apart.h"
 #include "crc.h"
 #include "flash.h"
 
@@ -34,7 +35,7 @@ static const ring rings[] PAYGO_FLASH = {
     {PAYGO_EVENTS_AT, PAYGO_EVENT_BYTES, PAYGO_EVENT_BYTES, PAYGO_EVENT_PLACES},
 };
 
-static uint16_t offset_of(paygo_record_kind kind, uint8_t place)
+static PAYGO_APART uint16_t offset_of(paygo_record_kind kind, uint8_t place)
 {
     return (uint16_t)(paygo_flash_word(&rings[kind].at) + (uint16_t)(place * paygo_flash_byte(&rings[kind].bytes)));
 }
@@ -183,7 +184,7 @@ static bool pass_crc(pass *record)
     return stored == crc && !record->blank;
 }
 
-static void begin_reading(pass *record, const paygo_reader *reader, paygo_record_kind kind, uint8_t place)
+static PAYGO_APART void begin_reading(pass *record, const paygo_reader *reader, paygo_record_kind kind, uint8_t place)
 {
     record->from = reader;
     record->offset = offset_of(kind, place);

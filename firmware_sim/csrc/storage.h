@@ -115,13 +115,16 @@ bool paygo_storage_event(const paygo_reader *reader, uint32_t seq, paygo_event *
 
 #define PAYGO_WRITE_BYTES 16U
 
+/* Room for such a piece, and for a piece of a reply (firmware.h). */
+#define PAYGO_PIECE_BYTES 24U
+
 /* What the port has to write: a piece of a record, `length` bytes at `offset`, in order. */
 typedef struct {
     uint16_t offset;
     uint8_t length; /* 0: nothing to write */
     uint8_t at;     /* bytes of the record before this piece; 0: it begins */
     uint8_t rest;   /* bytes of it behind this piece; 0: it ends */
-    uint8_t bytes[PAYGO_WRITE_BYTES];
+    uint8_t bytes[PAYGO_PIECE_BYTES];
 } paygo_write;
 
 typedef enum {

@@ -46,6 +46,16 @@ void paygo_text_flash(paygo_text *text, const char *string)
     }
 }
 
+const char *paygo_text_word(const char *words, uint8_t place)
+{
+    for (; place > 0; words++) {
+        if (paygo_flash_char(words) == '\0') {
+            place--;
+        }
+    }
+    return words;
+}
+
 /* Divided by ten byte by byte, as on paper: long division would cost more flash than the rest of this file. */
 static void say_decimal(paygo_text *text, uint32_t low, uint16_t high, uint8_t decimals)
 {

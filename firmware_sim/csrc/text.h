@@ -13,9 +13,9 @@
 /* The caller gives room, what to skip and the check so far (PAYGO_TEXT_CRC at first), and takes what came of it. */
 typedef struct {
     char *bytes;
-    uint16_t size;
+    uint8_t size;
+    uint8_t length;  /* of this piece */
     uint16_t skip;   /* characters that were said before */
-    uint16_t length; /* of this piece */
     uint16_t crc;    /* over the line's characters up to the end of this piece (H6) */
     bool cut;        /* there is more than fitted */
 } paygo_text;
@@ -27,6 +27,9 @@ void paygo_text_string(paygo_text *text, const char *string);
 
 /* A text of PAYGO_IN_FLASH. */
 void paygo_text_flash(paygo_text *text, const char *string);
+
+/* Of words that follow each other in flash, each with a NUL behind it, the one at this place. */
+const char *paygo_text_word(const char *words, uint8_t place);
 
 /* A number of 48 bits, in its two parts. */
 void paygo_text_number(paygo_text *text, uint32_t low, uint16_t high);

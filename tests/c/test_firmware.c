@@ -166,7 +166,7 @@ static void a_line_has_at_most_128_characters(void)
     CHECK(paygo_console_byte(&console, '\n') == PAYGO_CONSOLE_NOTHING); /* H5 */
     CHECK(paygo_console_silence(&console, UINT16_MAX) == PAYGO_CONSOLE_NOTHING);
     CHECK(paygo_console_due_ms(&console) == PAYGO_NEVER_MS);
-    CHECK(paygo_console_fields(line, fields, 3) == 4);
+    CHECK(paygo_console_fields(line, ';', fields, 3) == 4);
 }
 
 /* Every time that a step can tell of counts, however long; none comes around to a short one. */
@@ -866,7 +866,7 @@ static void check_outputs(const paygo_firmware *firmware, const paygo_inputs *in
 {
     const bool started = firmware->started && firmware->storage == PAYGO_STORAGE_READY;
     CHECK(outputs->tx_length <= PAYGO_TX_BYTES);
-    CHECK(outputs->tx_length == 0 || outputs->busy);
+    CHECK(outputs->tx_length == 0 || (outputs->busy && outputs->write.length == 0));
     CHECK(outputs->rx_taken <= inputs->rx_length);
     CHECK((uint32_t)outputs->write.offset + outputs->write.length <= PAYGO_STORAGE_BYTES);
     CHECK(outputs->write.length == 0 || outputs->busy);

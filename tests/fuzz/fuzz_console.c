@@ -96,7 +96,7 @@ static void check_round_trip(const paygo_console *heard)
     char line[PAYGO_LINE_MAX + 1U];
     char *fields[MOST_FIELDS];
     char sent[ROOM];
-    paygo_text text = {NULL, ROOM, 0, 0, PAYGO_TEXT_CRC, false};
+    paygo_text text = {NULL, UINT8_MAX, 0, 0, PAYGO_TEXT_CRC, false};
     paygo_console again;
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
     size_t separators = 0;
@@ -107,7 +107,7 @@ static void check_round_trip(const paygo_console *heard)
     for (i = 0; i < heard->length; i++) {
         separators += line[i] == ';' ? 1U : 0U;
     }
-    count = paygo_console_fields(line, fields, MOST_FIELDS);
+    count = paygo_console_fields(line, ';', fields, MOST_FIELDS);
     require(count == (separators < MOST_FIELDS ? separators + 1U : MOST_FIELDS + 1U));
     if (count > MOST_FIELDS || heard->length + 5U > PAYGO_LINE_MAX) {
         return;
@@ -191,7 +191,7 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
 }
 
 /* Numbers as snprintf writes them, in pieces of any size, of which nothing is touched beyond its end. */
-static void check_numbers(uint32_t number, uint16_t size, bool check)
+static void check_numbers(uint32_t number, uint8_t size, bool check)
 {
     char bytes[ROOM];
     char all[ROOM];
@@ -239,7 +239,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 2) {
         const uint8_t *at = data;
         size_t left = size;
-        const uint16_t room = (uint16_t)(1U + take(&at, &left, 1));
+        const uint8_t room = (uint8_t)(1U + take(&at, &left, 1) % UINT8_MAX);
         check_numbers((uint32_t)take(&at, &left, 4), room, (room & 1U) != 0);
     }
     while (size > 0) {

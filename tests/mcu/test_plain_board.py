@@ -14,7 +14,7 @@ from firmware_sim.mcu.simavr import SimavrChip
 from firmware_sim.storage import Storage
 from paygo_core.errors import PaygoError
 
-BATTERY, BATTERY_AMPERES = 0, 2
+BATTERY, BATTERY_AMPERES = 0, 1
 CHARGE_PIN = 5
 WRITE_US = 1_000_000
 """Longer than a slot takes: 3.4 ms a byte."""

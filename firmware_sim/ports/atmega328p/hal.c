@@ -29,10 +29,10 @@
 #define PINS_AT_EDGES 0x2AU
 #endif
 
-#define OUTPUT_PIN 4U
-#define CHARGE_PIN 5U
-#define GREEN_PIN 6U
-#define RED_PIN 7U
+#define OUTPUT_PIN (1U << 4)
+#define CHARGE_PIN (1U << 5)
+#define GREEN_PIN (1U << 6)
+#define RED_PIN (1U << 7)
 #define READY_PIN GREEN_PIN  /* on a rig */
 #define STORING_PIN RED_PIN  /* on a rig */
 
@@ -45,11 +45,6 @@ ISR(CONSOLE_vect)
 ISR(EE_READY_vect)
 {
     EECR &= (uint8_t)~(1U << EERIE);
-}
-
-static void port_d(uint8_t pin, bool high)
-{
-    PORTD = (uint8_t)(high ? PORTD | 1U << pin : PORTD & ~(1U << pin));
 }
 
 /*
@@ -133,6 +128,11 @@ static void send(uint8_t byte)
 
 #define NOT_ANSWERING RIG_ANSWER_BYTES
 
+static void port_d(uint8_t pin, bool high)
+{
+    PORTD = (uint8_t)(high ? PORTD | pin : PORTD & ~pin);
+}
+
 static uint8_t answer_bytes[RIG_ANSWER_BYTES];
 static volatile uint8_t answered = NOT_ANSWERING;
 
@@ -156,7 +156,7 @@ ISR(SPI_STC_vect)
 
 void hal_init(void)
 {
-    DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << READY_PIN | 1U << STORING_PIN;
+    DDRD = OUTPUT_PIN | CHARGE_PIN | READY_PIN | STORING_PIN;
     DDRB = 1U << SPI_MISO_PIN;
     SPCR = 1U << SPE | 1U << SPIE;
     open_console();
@@ -206,13 +206,14 @@ void hal_write(const paygo_write *write)
 
 #else
 
-/* Ports as wired: ADC 0 ... 4, keypad rows on B0 ... B3, its columns on B4, B5 and D2, outputs on D4 ... D7. */
+/*
+ * Ports as wired: ADC 0 ... 4 in the order of paygo_measured, keypad rows on B0 ... B3, its columns on B4, B5 and D2,
+ * outputs on D4 ... D7.
+ */
 #define BATTERY_VOLTS 0U
-#define PANEL_VOLTS 1U
-#define BATTERY_AMPERES 2U
-#define PANEL_AMPERES 3U
+#define PANEL_VOLTS 2U
 #define LOAD_AMPERES 4U
-#define MV_PER_STEP 30U /* 5 V and a divider of 1 : 6.1 give 0 ... 30.7 V */
+#define MV_PER_STEP 30 /* 5 V and a divider of 1 : 6.1 give 0 ... 30.7 V */
 #define MA_PER_STEP 50 /* an amplifier of 0.1 V/A around 2.5 V */
 #define MIDDLE 512
 #define STEPS 1023L
@@ -221,39 +222,34 @@ void hal_write(const paygo_write *write)
 typedef char sees_voltages[STEPS * MV_PER_STEP > 27000L ? 1 : -1];
 typedef char sees_currents[(STEPS - MIDDLE) * MA_PER_STEP > 25000L ? 1 : -1];
 #define ADC_BUSY ((ADCSRA & 1U << ADSC) != 0)
-#define COLUMNS 3U
-#define ROWS 4U
 #define DEBOUNCE_MS 20U
 #define LONGEST_SLEEP_MS 1000U
 
 static volatile uint16_t elapsed_ms;
-static volatile bool charge;
-static volatile uint16_t target_steps; /* of the ADC */
+static volatile uint16_t target_steps; /* of the ADC: at these the charge switch is opened, 0: it is open */
 static volatile uint16_t battery_steps, battery_peak_steps;
 static volatile char key;
 static char held;
 static uint8_t held_ms;
 
-static uint8_t column_low(uint8_t column)
-{
-    return column < 2U ? (uint8_t)(PINB & 1U << (4U + column)) == 0 : (uint8_t)(PIND & 1U << 2) == 0;
-}
-
-/* Which key is down. One row at a time is pulled low. */
+/* Which key is down. One row at a time is pulled low, and with it the column of a key that is down. */
 static char key_down(void)
 {
-    static const char keys[ROWS][COLUMNS] PAYGO_FLASH = {{'1', '2', '3'}, {'4', '5', '6'}, {'7', '8', '9'}, {'*', '0', '#'}};
+    static const char keys[12] PAYGO_FLASH = "123456789*0#";
+    const char *key_at = keys;
     char found = '\0';
-    uint8_t row, column, settle;
-    for (row = 0; row < ROWS && found == '\0'; row++) {
-        DDRB = (uint8_t)(1U << row);
+    uint8_t row, column, columns, settle;
+    for (row = 1U; row <= 1U << 3 && found == '\0'; row = (uint8_t)(row << 1)) {
+        DDRB = row;
         for (settle = 0; settle < 8U; settle++) {
             __asm__ volatile("nop");
         }
-        for (column = 0; column < COLUMNS; column++) {
-            if (column_low(column)) {
-                found = paygo_flash_char(&keys[row][column]);
+        columns = (uint8_t)((PINB >> 4 & 3U) | (PIND & 1U << 2));
+        for (column = 1U; column <= 1U << 2; column = (uint8_t)(column << 1)) {
+            if ((columns & column) == 0) {
+                found = paygo_flash_char(key_at);
             }
+            key_at++;
         }
     }
     DDRB = 0;
@@ -266,18 +262,29 @@ static void begin_conversion(uint8_t channel)
     ADCSRA |= 1U << ADSC;
 }
 
+static void switch_charge(uint16_t steps)
+{
+    if (steps < target_steps) {
+        PORTD |= CHARGE_PIN;
+    } else {
+        PORTD &= (uint8_t)~CHARGE_PIN;
+    }
+}
+
 /* A millisecond. A key counts once, when it has been down for DEBOUNCE_MS. The ADC has converted the battery's voltage. */
 ISR(TIMER0_COMPA_vect)
 {
+    const uint16_t steps = ADC;
+    const uint16_t ms = (uint16_t)(elapsed_ms + 1U);
     const char down = key_down();
-    battery_steps = ADC;
-    if (battery_peak_steps < battery_steps) {
-        battery_peak_steps = battery_steps;
+    battery_steps = steps;
+    if (battery_peak_steps < steps) {
+        battery_peak_steps = steps;
     }
-    port_d(CHARGE_PIN, charge && battery_steps < target_steps);
+    switch_charge(steps);
     begin_conversion(BATTERY_VOLTS);
-    if (elapsed_ms < UINT16_MAX) {
-        elapsed_ms++;
+    if (ms > 0) {
+        elapsed_ms = ms;
     }
     if (down != held) {
         held = down;
@@ -295,7 +302,7 @@ void hal_init(void)
     EICRA = PINS_AT_EDGES; /* none is enabled, but simavr polls for a low level in every cycle */
     PORTB = 0x30; /* pull-ups of the columns; a row that is an output is low */
     PORTD = 1U << 2;
-    DDRD = 1U << OUTPUT_PIN | 1U << CHARGE_PIN | 1U << GREEN_PIN | 1U << RED_PIN;
+    DDRD = OUTPUT_PIN | CHARGE_PIN | GREEN_PIN | RED_PIN;
     ADCSRA = 1U << ADEN | 7U; /* 125 kHz */
     TCCR0A = 1U << WGM01;
     OCR0A = 249; /* 16 MHz / 64 / 250 */
@@ -323,12 +330,6 @@ static uint16_t convert(uint8_t channel)
     return steps;
 }
 
-/* In mA. */
-static int16_t amperes(uint8_t channel)
-{
-    return (int16_t)(((int16_t)convert(channel) - MIDDLE) * MA_PER_STEP);
-}
-
 /* The noise of many conversions. */
 uint32_t hal_first_boot(void)
 {
@@ -344,22 +345,24 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
     const uint32_t due_ms = wire_due_ms < world_due_ms ? wire_due_ms : world_due_ms;
     const uint16_t longest = due_ms < LONGEST_SLEEP_MS ? (uint16_t)due_ms : LONGEST_SLEEP_MS;
+    uint8_t channel;
     hal_lock();
     while (elapsed_ms < longest && port_received() == 0 && key == '\0') {
         sleep_once();
     }
     inputs->world_ms = inputs->wire_ms = elapsed_ms;
     inputs->key = key;
-    inputs->measured.battery_mv = (int16_t)(battery_steps * MV_PER_STEP);
-    inputs->measured.battery_peak_mv = (int16_t)(battery_peak_steps * MV_PER_STEP);
+    inputs->measured.battery_mv = (int16_t)((int16_t)battery_steps * MV_PER_STEP);
+    inputs->measured.battery_peak_mv = (int16_t)((int16_t)battery_peak_steps * MV_PER_STEP);
     battery_peak_steps = 0;
     elapsed_ms = 0;
     key = '\0';
     hal_unlock();
-    inputs->measured.panel_mv = (int16_t)(convert(PANEL_VOLTS) * MV_PER_STEP);
-    inputs->measured.battery_ma = amperes(BATTERY_AMPERES);
-    inputs->measured.panel_ma = amperes(PANEL_AMPERES);
-    inputs->measured.load_ma = amperes(LOAD_AMPERES);
+    for (channel = BATTERY_VOLTS + 1U; channel <= LOAD_AMPERES; channel++) {
+        const int16_t steps = (int16_t)convert(channel);
+        (&inputs->measured.battery_mv)[channel] =
+            (int16_t)(channel == PANEL_VOLTS ? steps * MV_PER_STEP : (steps - MIDDLE) * MA_PER_STEP);
+    }
     inputs->measured.rtc_s = 0; /* no clock chip */
     inputs->measured.temperature_dc = inputs->measured.board_dc = 250; /* no sensors; the law takes it as room temperature */
 }
@@ -371,13 +374,20 @@ paygo_board hal_board(void)
 
 void hal_act(const paygo_outputs *outputs)
 {
+    uint8_t pins;
     hal_lock();
-    charge = outputs->charge;
-    target_steps = outputs->target_mv / MV_PER_STEP;
-    port_d(CHARGE_PIN, charge && battery_steps < target_steps);
-    port_d(OUTPUT_PIN, outputs->output);
-    port_d(GREEN_PIN, outputs->light == PAYGO_GREEN);
-    port_d(RED_PIN, outputs->light == PAYGO_RED);
+    target_steps = outputs->charge ? outputs->target_mv / MV_PER_STEP : 0;
+    switch_charge(battery_steps);
+    pins = (uint8_t)(PORTD & ~(OUTPUT_PIN | GREEN_PIN | RED_PIN));
+    if (outputs->output) {
+        pins |= OUTPUT_PIN;
+    }
+    if (outputs->light == PAYGO_GREEN) {
+        pins |= GREEN_PIN;
+    } else if (outputs->light == PAYGO_RED) {
+        pins |= RED_PIN;
+    }
+    PORTD = pins;
     hal_unlock();
 }
 
