@@ -37,22 +37,22 @@ typedef struct { uint16_t count; paygo_config config; ...; } paygo_factory;
 typedef struct {
     int16_t battery_mv;
     int16_t battery_ma;
-    int16_t panel_mv;
+    uint16_t panel_mv;
     int16_t panel_ma;
     int16_t load_ma;
     int16_t temperature_dc;
     int16_t board_dc;
-    int16_t battery_peak_mv;
-    int16_t panel_peak_mv;
-    int16_t output_peak_mv;
-    int16_t load_peak_ma;
-    uint32_t rtc_s;
+    uint16_t battery_peak_mv;
+    uint16_t panel_peak_mv;
+    uint16_t output_peak_mv;
+    uint16_t load_peak_ma;
 } paygo_measured;
 typedef enum { PAYGO_BOARD_LEGACY, PAYGO_BOARD_PROTECTED, ... } paygo_board;
 typedef struct {
     uint32_t world_ms;
     uint32_t wire_ms;
     paygo_measured measured;
+    uint32_t rtc_s;
     char key;
     bool write_done;
     const char *rx;

@@ -66,7 +66,8 @@ class SimulatedUnit(ControlUnit):
         inputs, outputs = self._inputs, self._outputs
         self.told = measured or self.home.measured
         measured = self.told if world_ms else self.told.again()
-        inputs.measured = (*measured.numbers(), measured.rtc_s)
+        inputs.measured = measured.numbers()
+        inputs.rtc_s = measured.rtc_s
         inputs.world_ms = world_ms
         inputs.wire_ms = wire_ms
         inputs.key = key.encode() or b"\0"

@@ -1,9 +1,9 @@
 /* Readings and seconds for the control law. */
 #include "charger.h"
 
+#include "apart.h"
 #include "flash.h"
 
-#include <stddef.h>
 #include <string.h>
 
 static const paygo_battery_limits *battery_of(const paygo_charger *charger)
@@ -45,55 +45,65 @@ void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t c
     charger->law.since_equalise_s = 0;
 }
 
-/* The readings of the law that are measured, and those of a port, by their place. */
-#define READING(name) (offsetof(paygo_law_readings, name) / sizeof(paygo_law_int))
-#define READINGS READING(tail_ma)
-#define FIRST_PEAK READING(battery_peak_mv)
-#define PLACE(name) (offsetof(paygo_measured, name) / sizeof(int16_t))
+#define READINGS (sizeof(paygo_measured) / sizeof(int16_t))
+#define FIRST_PEAK PAYGO_MEASURED(battery_peak_mv)
+#define OF_LAW(name) (offsetof(paygo_law_readings, name) / sizeof(paygo_law_int))
 
-typedef char as_the_law[READINGS == PLACE(load_peak_ma) + 1U && FIRST_PEAK == PLACE(battery_peak_mv) ? 1 : -1];
+typedef char as_the_law[READINGS == OF_LAW(tail_ma) && FIRST_PEAK == OF_LAW(battery_peak_mv) ? 1 : -1];
+
+int32_t paygo_charger_number(const paygo_measured *measured, uint8_t place)
+{
+    const int16_t number = (&measured->battery_mv)[place];
+    return place == PAYGO_MEASURED(panel_mv) || place >= FIRST_PEAK ? (int32_t)(uint16_t)number : number;
+}
 
 /* Of which reading each peak is the highest, so that it is no less; a port that has none of its own leaves it 0. */
 static const uint8_t peak_of[READINGS - FIRST_PEAK] PAYGO_FLASH = {
-    PLACE(battery_mv), PLACE(panel_mv), PLACE(output_peak_mv), PLACE(load_ma)};
-
-static int16_t within(int16_t reading)
-{
-    return reading > PAYGO_LAW_MOST ? PAYGO_LAW_MOST : reading < -PAYGO_LAW_MOST ? (int16_t)-PAYGO_LAW_MOST : reading;
-}
+    PAYGO_MEASURED(battery_mv), PAYGO_MEASURED(panel_mv), PAYGO_MEASURED(output_peak_mv), PAYGO_MEASURED(load_ma)};
 
 void paygo_charger_measure(paygo_charger *charger, const paygo_measured *now)
 {
-    const int16_t *measured = &now->battery_mv;
-    paygo_law_int *reading = &charger->readings.battery_mv;
+    int16_t *kept = &charger->measured.battery_mv;
     const bool judged = charger->judged;
     uint8_t i;
-    for (i = 0; i < READINGS; i++, reading++) {
-        int16_t is = measured[i];
+    for (i = 0; i < READINGS; i++) {
+        const int32_t was = paygo_charger_number(&charger->measured, i);
+        int32_t is = paygo_charger_number(now, i);
+        bool changes = is != was;
         if (i >= FIRST_PEAK) {
-            const int16_t least = measured[paygo_flash_byte(&peak_of[i - FIRST_PEAK])];
+            const int32_t least = paygo_charger_number(now, paygo_flash_byte(&peak_of[i - FIRST_PEAK]));
             is = is < least ? least : is;
+            changes = is > was;
         }
-        is = within(is);
-        if (i < FIRST_PEAK ? is != *reading : is > *reading) {
+        if (changes) {
             charger->judged = false;
         }
-        if (i < FIRST_PEAK || judged || is > *reading) {
-            *reading = is;
+        if (changes || judged) {
+            kept[i] = (int16_t)is;
         }
     }
+}
+
+static PAYGO_APART paygo_law_int within(int32_t number)
+{
+    return (paygo_law_int)(number > PAYGO_LAW_MOST ? PAYGO_LAW_MOST : number < -PAYGO_LAW_MOST ? -PAYGO_LAW_MOST : number);
 }
 
 void paygo_charger_pass(paygo_charger *charger, uint8_t seconds, bool wanted)
 {
-    int32_t tail_ma;
+    const paygo_battery_limits *battery = battery_of(charger);
+    paygo_law_readings readings;
+    uint8_t i;
     if (seconds == 0) {
         return;
     }
-    tail_ma = (int32_t)(int16_t)paygo_flash_word(&battery_of(charger)->tail_ma_per_ah) * (int32_t)charger->capacity_ah;
-    charger->readings.tail_ma = (paygo_law_int)(tail_ma < PAYGO_LAW_MOST ? tail_ma : PAYGO_LAW_MOST);
-    charger->readings.wanted = wanted ? -1 : 0;
-    paygo_law_step(&charger->law, &charger->readings, battery_of(charger), board_of(charger), seconds);
+    for (i = 0; i < READINGS; i++) {
+        (&readings.battery_mv)[i] = within(paygo_charger_number(&charger->measured, i));
+    }
+    readings.tail_ma =
+        within((int32_t)(int16_t)paygo_flash_word(&battery->tail_ma_per_ah) * (int32_t)charger->capacity_ah);
+    readings.wanted = wanted ? -1 : 0;
+    paygo_law_step(&charger->law, &readings, battery, board_of(charger), seconds);
     charger->judged = true;
 }
 
@@ -102,24 +112,25 @@ uint16_t paygo_charger_due_s(const paygo_charger *charger)
     return charger->judged ? paygo_law_due_s(&charger->law) : 1U;
 }
 
-int16_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
+int32_t paygo_charger_value(const paygo_charger *charger, paygo_alert alert)
 {
     static const uint8_t told[] PAYGO_FLASH = {
-        READING(battery_mv), READING(battery_mv), READING(battery_mv), READING(battery_mv), READING(panel_peak_mv),
-        READING(output_peak_mv), READING(battery_peak_mv), READING(load_ma), READING(load_peak_ma), READING(battery_dc),
-        READING(battery_dc), READING(panel_ma), READING(battery_mv),
+        PAYGO_MEASURED(battery_mv),      PAYGO_MEASURED(battery_mv),     PAYGO_MEASURED(battery_mv),
+        PAYGO_MEASURED(battery_mv),      PAYGO_MEASURED(panel_peak_mv),  PAYGO_MEASURED(output_peak_mv),
+        PAYGO_MEASURED(battery_peak_mv), PAYGO_MEASURED(load_ma),        PAYGO_MEASURED(load_peak_ma),
+        PAYGO_MEASURED(temperature_dc),  PAYGO_MEASURED(temperature_dc), PAYGO_MEASURED(panel_ma),
+        PAYGO_MEASURED(battery_mv),
     };
-    const int16_t board_dc = (int16_t)charger->readings.board_dc;
-    int16_t value;
+    const int16_t board_dc = charger->measured.board_dc;
+    int16_t dc = charger->measured.temperature_dc;
     if (alert >= PAYGO_ALERT_BATTERY_REPLACED) {
-        return (int16_t)charger->capacity_ah;
+        return charger->capacity_ah;
     }
-    value = (int16_t)(&charger->readings.battery_mv)[paygo_flash_byte(&told[alert])];
-    if (alert == PAYGO_ALERT_OVERTEMPERATURE && board_dc > value) {
-        value = board_dc;
+    if (alert == PAYGO_ALERT_OVERTEMPERATURE && board_dc > dc) {
+        dc = board_dc;
     }
     if (alert == PAYGO_ALERT_OVERTEMPERATURE || alert == PAYGO_ALERT_UNDERTEMPERATURE) {
-        value = (int16_t)(value / 10);
+        return dc / 10;
     }
-    return value;
+    return paygo_charger_number(&charger->measured, paygo_flash_byte(&told[alert]));
 }

@@ -62,7 +62,7 @@ const char *paygo_alert_unit(paygo_alert alert)
         PAYGO_IN_FLASH("mV\0mV\0" "1\0s\0mV\0mV\0mV\0mA\0mA\0" "C\0" "C\0mA\0mV\0" "Ah\0" "Ah"), (uint8_t)alert);
 }
 
-int16_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
+int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 {
     if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
         return firmware->witness.off_s;
@@ -85,13 +85,12 @@ bool paygo_firmware_output(const paygo_firmware *firmware)
 
 static void begin_record(paygo_firmware *firmware, paygo_record_kind kind, paygo_after after)
 {
-    const uint32_t clock = firmware->live.unit.clock + PAYGO_CLOCK_AHEAD_S;
-    paygo_record_begin(&firmware->record, kind, &firmware->journal, clock, firmware->event.seq);
+    paygo_record_begin(&firmware->record, kind, &firmware->journal, firmware->event.seq);
     firmware->after = after;
     firmware->saving = true;
     firmware->piece_due = true;
     if (kind == PAYGO_RECORD_SLOT || kind == PAYGO_RECORD_CLOCK) {
-        firmware->wakes_at = clock;
+        firmware->wakes_at = firmware->live.unit.clock + PAYGO_CLOCK_AHEAD_S;
     }
 }
 
@@ -199,6 +198,12 @@ static PAYGO_APART paygo_reply reply_after(paygo_after after)
     return after == PAYGO_AFTER_KEYPAD_ENTRY ? PAYGO_REPLY_NONE : (paygo_reply)after;
 }
 
+/* An entry is being judged, in slices (H3). */
+static bool judging(const paygo_firmware *firmware)
+{
+    return firmware->judged_for != PAYGO_AFTER_NOTHING;
+}
+
 /* Nothing is being stored or said: the next command, entry, event or clock may come. */
 static bool is_free(const paygo_firmware *firmware)
 {
@@ -217,7 +222,7 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
 {
     const paygo_after from = firmware->judged_for;
     const paygo_verdict *verdict = &firmware->entry.decoder.verdict;
-    if (!firmware->judging) {
+    if (!judging(firmware)) {
         if (firmware->storage == PAYGO_STORAGE_READY) {
             (void)paygo_slots_run(&firmware->slots, &firmware->factory.config, &firmware->live.unit.window,
                                   PAYGO_WALK_STEPS);
@@ -227,7 +232,7 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     if (!paygo_unit_run(&firmware->entry, PAYGO_WALK_STEPS) || !is_free(firmware)) {
         return;
     }
-    firmware->judging = false;
+    firmware->judged_for = PAYGO_AFTER_NOTHING;
     paygo_unit_finish(&firmware->entry, &paygo_firmware_change(firmware)->unit);
     answer(firmware, verdict->type, verdict->reason);
     firmware->answer_seconds = firmware->next.unit.credit;
@@ -256,7 +261,6 @@ bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, cons
         paygo_unit_begin(&firmware->entry, &firmware->live.unit, &firmware->factory.config, firmware->live.unit.clock,
                          digits, length);
         paygo_slots_resume(&firmware->slots, &firmware->entry.decoder);
-        firmware->judging = true;
         firmware->judged_for = after;
         return false;
     }
@@ -439,7 +443,7 @@ static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
 }
 
 /* Begins to store that an alert began or ended, in what is stored next. */
-static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert, int16_t value, paygo_after after)
+static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t value, paygo_after after)
 {
     const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     paygo_event *event = &firmware->event;
@@ -455,10 +459,25 @@ static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert
 }
 
 /* An alert that has to be recorded as RAISED, and for that with this value. */
-static void latch(paygo_firmware *firmware, paygo_alert alert, int16_t value)
+static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
 {
     firmware->latched |= (uint16_t)(1U << (uint8_t)alert);
-    firmware->latched_value[alert] = value;
+    firmware->latched_value[alert] = (uint16_t)value;
+}
+
+/* Alerts whose value is a peak, which is never below 0. */
+#define OF_PEAKS \
+    (1U << PAYGO_ALERT_PANEL_OVERVOLTAGE | 1U << PAYGO_ALERT_OUTPUT_OVERVOLTAGE | 1U << PAYGO_ALERT_BATTERY_DISCONNECTED | \
+     1U << PAYGO_ALERT_SHORT_CIRCUIT)
+
+/* With what an alert is told that began or ended. */
+static int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert, bool ends)
+{
+    const uint16_t latched = firmware->latched_value[alert];
+    if (ends && alert != PAYGO_ALERT_BATTERY_REFUSED) {
+        return paygo_alert_value(firmware, alert);
+    }
+    return has(OF_PEAKS, alert) ? (int32_t)latched : (int16_t)latched;
 }
 
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
@@ -481,10 +500,7 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
         return false;
     }
     (void)paygo_firmware_change(firmware);
-    change_alert(firmware, due,
-                 has(reported, due) && due != PAYGO_ALERT_BATTERY_REFUSED ? paygo_alert_value(firmware, due)
-                                                                          : firmware->latched_value[due],
-                 PAYGO_AFTER_NOTHING);
+    change_alert(firmware, due, value_to_tell(firmware, due, has(reported, due)), PAYGO_AFTER_NOTHING);
     return true;
 }
 
@@ -509,7 +525,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
     paygo_saved *next;
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
         firmware->wrong_field = PAYGO_IN_FLASH("board");
-        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int16_t)capacity_ah);
+        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int32_t)capacity_ah);
     } else if (((uint16_t)firmware->charger.law.alerts & OF_CHEMISTRY) != 0) {
         firmware->wrong_field = PAYGO_IN_FLASH("alert");
     } else if (!event_fits(firmware, storage) || has(firmware->live.reported, PAYGO_ALERT_BATTERY_REPLACED)) {
@@ -519,7 +535,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
         next = paygo_firmware_change(firmware);
         next->chemistry = chemistry;
         next->capacity_ah = capacity_ah;
-        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int16_t)capacity_ah, PAYGO_AFTER_BATTERY);
+        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
     }
 }
 
@@ -545,7 +561,7 @@ static bool save_clock(paygo_firmware *firmware)
 static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, uint16_t wire_ms, paygo_outputs *outputs)
 {
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
-    if (!is_free(firmware) || (firmware->command_waiting && firmware->judging)) {
+    if (!is_free(firmware) || (firmware->command_waiting && judging(firmware))) {
         return;
     }
     if (firmware->command_waiting) {
@@ -560,7 +576,7 @@ static void read_console(paygo_firmware *firmware, const paygo_inputs *inputs, u
         event = paygo_console_byte(&firmware->console, inputs->rx[outputs->rx_taken]);
         outputs->rx_taken++;
     }
-    if (event == PAYGO_CONSOLE_LINE && firmware->judging && paygo_is_entry(firmware->console.line)) {
+    if (event == PAYGO_CONSOLE_LINE && judging(firmware) && paygo_is_entry(firmware->console.line)) {
         firmware->command_waiting = true;
     } else if (event == PAYGO_CONSOLE_LINE) {
         paygo_command(firmware, &inputs->storage, outputs);
@@ -592,7 +608,7 @@ static void read_keypad(paygo_firmware *firmware, char pressed, uint16_t wire_ms
     default:
         break;
     }
-    if (firmware->entry_waiting && is_free(firmware) && !firmware->judging) {
+    if (firmware->entry_waiting && is_free(firmware) && !judging(firmware)) {
         firmware->entry_waiting = false;
         (void)paygo_firmware_enter(firmware, outputs, firmware->keypad.digits, firmware->keypad.length, PAYGO_AFTER_KEYPAD_ENTRY);
     }
@@ -639,7 +655,7 @@ static PAYGO_APART void speak(paygo_firmware *firmware, const paygo_reader *stor
 static uint32_t wire_due_ms(const paygo_firmware *firmware)
 {
     uint16_t due = paygo_console_due_ms(&firmware->console);
-    if (firmware->judging || firmware->command_waiting) {
+    if (judging(firmware) || firmware->command_waiting) {
         return 0;
     }
     if (firmware->extended_host && firmware->repeat_ms < due && event_waits(firmware)) {
@@ -701,7 +717,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
         uint16_t world_ms = LONGEST_PASS_MS;
         hasten(&world_ms, firmware->held_world_ms);
         firmware->held_world_ms -= world_ms;
-        pass_time(firmware, inputs->measured.rtc_s, world_ms);
+        pass_time(firmware, inputs->rtc_s, world_ms);
     } while (firmware->held_world_ms > 0);
     paygo_light_update(&firmware->light, wire_ms);
     firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
@@ -725,6 +741,7 @@ static PAYGO_APART void make_piece(paygo_firmware *firmware, paygo_write *write)
     content.factory = &firmware->factory;
     content.saved = &firmware->next;
     content.event = &firmware->event;
+    content.clock = &firmware->wakes_at;
     paygo_record_piece(&firmware->record, &content, &firmware->journal, write);
 }
 
@@ -746,8 +763,8 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->target_mv = (uint16_t)firmware->charger.law.target_mv;
     outputs->limit_ma = (uint16_t)firmware->charger.law.limit_ma;
     outputs->busy = firmware->saving || outputs->tx_length > 0;
-    outputs->walking = firmware->judging || firmware->command_waiting;
+    outputs->walking = judging(firmware) || firmware->command_waiting;
     outputs->light = paygo_light_now(&firmware->light);
     outputs->wire_due_ms = wire_due_ms(firmware);
-    outputs->world_due_ms = world_due_ms(firmware, inputs->measured.rtc_s);
+    outputs->world_due_ms = world_due_ms(firmware, inputs->rtc_s);
 }

@@ -49,6 +49,7 @@ typedef struct {
     uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS or what world_due_ms was */
     uint32_t wire_ms;       /* wire time since the last step */
     paygo_measured measured;
+    uint32_t rtc_s;         /* the clock chip's seconds, from any epoch; 0: the board has none (H25) */
     char key;               /* '0' ... '9', '*', '#', or 0 */
     bool write_done;        /* the write of an earlier step is complete */
     const char *rx;         /* console bytes that were not taken yet */
@@ -114,13 +115,12 @@ typedef struct {
     paygo_storage_state storage;
     paygo_reply reply;       /* what is being said */
     paygo_after after;
-    paygo_after judged_for;  /* where the entry that is being judged came from */
+    paygo_after judged_for;  /* where the entry came from that is being judged, in slices (H3); PAYGO_AFTER_NOTHING: none is */
     bool saving;
     bool piece_due;          /* the record's next piece has to be written */
     bool started;            /* this start is stored: only then may the output be on */
     bool entry_waiting;      /* a keypad entry came while something was being stored or judged */
     bool command_waiting;    /* the console's line holds an entry that came while another was judged */
-    bool judging;            /* an entry is being judged, in slices (H3) */
     bool test_entered;       /* what is being stored is a test activation */
     bool setup_plus;         /* which of the two setups is being answered */
     bool extended_host;      /* H7 */
@@ -146,7 +146,7 @@ typedef struct {
     paygo_witness witness;   /* H25 */
     paygo_gauge gauge;
     paygo_charger charger;
-    int16_t latched_value[PAYGO_ALERTS];
+    uint16_t latched_value[PAYGO_ALERTS]; /* the low half of its value */
     paygo_saved next;        /* what is being stored */
     paygo_factory factory;
     paygo_entry entry;
@@ -172,7 +172,7 @@ bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
 /* Its name on the console and its unit, in flash, and what is measured for it now. */
 const char *paygo_alert_name(paygo_alert alert);
 const char *paygo_alert_unit(paygo_alert alert);
-int16_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
+int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
 
 /*
  * Whether the customer's output is on: credit or a test activation, and no protection, and the operator's switch not

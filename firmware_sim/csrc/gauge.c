@@ -36,10 +36,10 @@ void paygo_gauge_update(paygo_gauge *gauge, const paygo_charger *charger, uint16
     const int32_t full = PER_MILLE * 1000 * (int32_t)charger->capacity_ah;
     int32_t moved_ms;
     if (!gauge->started) {
-        gauge->charge = full / 1000 * from_rest(charger->chemistry, (int16_t)charger->readings.battery_mv);
+        gauge->charge = full / 1000 * from_rest(charger->chemistry, charger->measured.battery_mv);
         gauge->started = true;
     }
-    moved_ms = charger->readings.battery_ma * (int32_t)elapsed_ms + gauge->rest;
+    moved_ms = charger->measured.battery_ma * (int32_t)elapsed_ms + gauge->rest;
     gauge->rest = (int16_t)(moved_ms % 1000);
     gauge->charge += moved_ms / 1000;
     if (gauge->charge > full) {

@@ -35,15 +35,13 @@
 /* %a ... %i, as a whole number. */
 static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
 {
-    static const uint8_t readings_at[] PAYGO_FLASH = {
-        offsetof(paygo_law_readings, battery_mv), offsetof(paygo_law_readings, battery_ma),
-        offsetof(paygo_law_readings, panel_mv),   offsetof(paygo_law_readings, panel_ma),
-        0, /* %e */                               offsetof(paygo_law_readings, load_ma),
-        0, /* %g */                               offsetof(paygo_law_readings, battery_dc),
+    static const uint8_t places[] PAYGO_FLASH = {
+        PAYGO_MEASURED(battery_mv), PAYGO_MEASURED(battery_ma), PAYGO_MEASURED(panel_mv), PAYGO_MEASURED(panel_ma),
+        0, /* %e */                 PAYGO_MEASURED(load_ma),    0, /* %g */               PAYGO_MEASURED(temperature_dc),
     };
-    const paygo_law_readings *readings = &firmware->charger.readings;
+    const paygo_measured *measured = &firmware->charger.measured;
     if (mark == 'e') {
-        return (int32_t)readings->panel_mv * readings->panel_ma / 1000; /* mW */
+        return (int32_t)measured->panel_mv * measured->panel_ma / 1000; /* mW */
     }
     if (mark == 'g') {
         return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
@@ -51,7 +49,7 @@ static int32_t reading(const paygo_firmware *firmware, const paygo_event *event,
     if (mark == 'i') {
         return event->value;
     }
-    return *(const paygo_law_int *)(const void *)((const uint8_t *)readings + paygo_flash_byte(&readings_at[mark - 'a']));
+    return paygo_charger_number(measured, paygo_flash_byte(&places[mark - 'a']));
 }
 
 /* %A ... %I, without %E and %F. */

@@ -369,17 +369,14 @@ static void go_on(paygo_record *record)
 {
     const uint8_t next = (uint8_t)(record->place + 1U);
     record->place = next < paygo_flash_byte(&rings[record->kind].places) ? next : 0;
-    record->offset = offset_of(record->kind, record->place);
     record->at = 0;
 }
 
-void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t clock,
-                        uint32_t seq)
+void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t seq)
 {
     record->kind = kind;
     record->length = paygo_flash_byte(&rings[kind].used);
     record->tries = 0;
-    record->clock = clock;
     record->place = kind == PAYGO_RECORD_SLOT    ? journal->slot
                     : kind == PAYGO_RECORD_CLOCK ? journal->clock
                                                  : place_of_event(seq - 1U);
@@ -403,7 +400,7 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
         content->saved->unit = now;
         break;
     case PAYGO_RECORD_CLOCK:
-        pass_number(&made, &record->clock, 4);
+        pass_number(&made, content->clock, 4);
         break;
     case PAYGO_RECORD_EVENT:
         pass_fields(&made, event_fields, COUNT(event_fields), content->event);
@@ -415,7 +412,7 @@ void paygo_record_piece(paygo_record *record, const paygo_content *content, cons
     }
     record->crc = ~made.crc;
     (void)pass_crc(&made);
-    write->offset = (uint16_t)(record->offset + record->at);
+    write->offset = (uint16_t)(offset_of(record->kind, record->place) + record->at);
     write->length = left < PAYGO_WRITE_BYTES ? left : (uint8_t)PAYGO_WRITE_BYTES;
     left = (uint8_t)(left - write->length);
     write->rest = left;

@@ -141,8 +141,6 @@ typedef struct {
     uint8_t length;
     uint8_t tries;  /* places that turned out to be bad */
     uint8_t place;  /* in its ring */
-    uint16_t offset;
-    uint32_t clock; /* of a record of the clock */
     uint32_t crc;
 } paygo_record;
 
@@ -151,11 +149,11 @@ typedef struct {
     paygo_factory *factory;
     paygo_saved *saved;
     paygo_event *event;
+    uint32_t *clock; /* of a record of the clock */
 } paygo_content;
 
-/* Begins a record, at the place where it belongs. `clock` is for a record of the clock, `seq` for one of an event. */
-void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t clock,
-                        uint32_t seq);
+/* Begins a record, at the place where it belongs. `seq` is for a record of an event. */
+void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t seq);
 
 /* The next piece of it. */
 void paygo_record_piece(paygo_record *record, const paygo_content *content, const paygo_journal *journal,

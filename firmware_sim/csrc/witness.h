@@ -14,10 +14,11 @@
 
 typedef struct {
     bool tampered;
-    uint32_t first_s;   /* the chip, when the comparison began; 0: it has not begun */
+    bool comparing;     /* a comparison has begun */
+    uint16_t counted_s; /* by the unit's tick since then, */
+    int16_t ahead_s;    /* and how far the chip moved more than that; at most INT16_MAX either way */
+    int16_t off_s;      /* the same when they were last compared, or how far the chip went back */
     uint32_t last_s;    /* the chip, at the last reading */
-    uint16_t counted_s; /* by the unit's tick since the comparison began */
-    int16_t off_s;      /* how far the chip was off when they were last compared, at most INT16_MAX either way */
 } paygo_witness;
 
 /*

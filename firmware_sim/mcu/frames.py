@@ -49,7 +49,7 @@ def frame(measured: Measured, *, console: int, key: str, world_ms: int, wire_ms:
         struct.pack("<BBB", 0xA5, console, ord(key or "\0"))
         + world_ms.to_bytes(3, "little")
         + min(wire_ms, _LONGEST_WIRE_MS).to_bytes(3, "little")
-        + struct.pack("<11hI", *measured.numbers(), measured.rtc_s)
+        + struct.pack("<2hH4h4HI", *measured.numbers(), measured.rtc_s)
     )
 
 

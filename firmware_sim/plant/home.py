@@ -82,7 +82,14 @@ class Measured:
             *(number * 10 for number in (self.temperature, self.board_temperature)),
             *(number * 1000 for number in peaks),
         )
-        return tuple(max(-0x8000, min(round(number), 0x7FFF)) for number in told)
+        return tuple(
+            max(least, min(round(number), most)) for number, (least, most) in zip(told, _SIXTEEN_BITS, strict=True)
+        )
+
+
+_SIGNED, _UNSIGNED = (-0x8000, 0x7FFF), (0, 0xFFFF)
+_SIXTEEN_BITS = (_SIGNED, _SIGNED, _UNSIGNED, *(4 * (_SIGNED,)), *(4 * (_UNSIGNED,)))
+"""What each of the numbers holds."""
 
 
 class SolarHome:

@@ -61,17 +61,13 @@ static void run(void)
 
 int main(void)
 {
-    uint32_t wire_due_ms = 0;
-    uint32_t world_due_ms = 0;
     uint32_t first_boot;
     hal_init();
     inputs.storage.read = hal_read;
     first_boot = hal_first_boot();
     paygo_firmware_boot(&firmware, hal_board(), &inputs.storage, first_boot);
     for (;;) {
-        hal_wait(wire_due_ms, world_due_ms, &inputs);
+        hal_wait(outputs.wire_due_ms, outputs.world_due_ms, &inputs); /* both 0 at first */
         run();
-        wire_due_ms = outputs.wire_due_ms;
-        world_due_ms = outputs.world_due_ms;
     }
 }

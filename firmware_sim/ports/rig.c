@@ -3,14 +3,12 @@
 
 #include "crc.h"
 
-#include <stddef.h>
-
 #define FRAME_START 0xA5U
 #define PLAN_START 0xA6U
 #define ANSWER_START 0x5AU
 #define LAST 0x80U
 #define CRC_BYTES 2U
-#define MEASURED (offsetof(paygo_measured, rtc_s) / sizeof(int16_t))
+#define MEASURED (sizeof(paygo_measured) / sizeof(int16_t))
 
 static uint8_t frame[RIG_FRAME_BYTES];
 static volatile uint8_t frame_length;
@@ -145,7 +143,7 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     for (i = 0; i < MEASURED; i++) {
         (&inputs->measured.battery_mv)[i] = get_signed((uint8_t)(9U + 2U * i));
     }
-    inputs->measured.rtc_s = get(31, 4);
+    inputs->rtc_s = get(31, 4);
     frame_length = 0; /* the next frame may come as soon as this one is answered */
     writes = said = 0;
     running = true;

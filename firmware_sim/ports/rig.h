@@ -7,8 +7,8 @@
  * next frame. Numbers are little-endian, signed ones in two's complement.
  *
  * A frame, RIG_FRAME_BYTES: 0xA5; how many console bytes belong to it (the chip waits for them); the key or 0;
- * world ms and wire ms, 3 bytes each; what is measured as paygo_measured has it, 2 bytes each and the clock chip's seconds
- * 4; CRC-16.
+ * world ms and wire ms, 3 bytes each; what is measured as paygo_measured has it, 2 bytes each; the clock chip's
+ * seconds, 4; CRC-16.
  *
  * A plan, as long, with zeros before its CRC-16: 0xA6; 1 if the power shall fail in a write; what the first start of
  * the unit's life is called, 4; how many writes before it are whole, 4; how many bytes of it are written, 4; the board,

@@ -119,12 +119,13 @@ void both_seen(int lane, const both_law *law, const int32_t readings[11])
     const paygo_law *own = &one->firmware.charger.law;
     int32_t changed = law->alerts ^ one->alerts;
     uint8_t alert;
-    int place;
+    size_t place;
     if (block.broken[lane] != 0) {
         return;
     }
     for (place = 0; place < 11; place++) {
-        (&one->inputs.measured.battery_mv)[place] = (int16_t)(readings[place] < INT16_MAX ? readings[place] : INT16_MAX);
+        const int32_t most = place == PAYGO_MEASURED(panel_mv) || place >= PAYGO_MEASURED(battery_peak_mv) ? UINT16_MAX : INT16_MAX;
+        (&one->inputs.measured.battery_mv)[place] = (int16_t)(readings[place] < most ? readings[place] : most);
     }
     run(one, STEP_S * 1000U, "");
     PAYGO_LAW_FIELDS(SAME_GUARD, SAME, SAME, SAME, SAME)

@@ -182,12 +182,12 @@ static void the_longest_time_is_no_short_one(void)
     memset(&charger, 0, sizeof charger);
     paygo_charger_begin(&charger, PAYGO_LFP, 18, 0);
     charger.capacity_ah = 1;
-    charger.readings.battery_ma = PAYGO_LAW_MOST;
+    charger.measured.battery_ma = 29000;
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
     CHECK(paygo_gauge_permille(&gauge, 1) == 527); /* from 0 at 0 V: 29 A for 65.5 s */
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
     CHECK(paygo_gauge_permille(&gauge, 1) == 1000);
-    charger.readings.battery_ma = -PAYGO_LAW_MOST;
+    charger.measured.battery_ma = -29000;
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
     CHECK(paygo_gauge_permille(&gauge, 1) == 472);
     paygo_gauge_update(&gauge, &charger, UINT16_MAX);
@@ -242,21 +242,21 @@ static void readings_at_the_ends_of_their_numbers_are_told(void)
     for (i = 0; i < sizeof ends / sizeof ends[0]; i++) { /* H15 */
         unit.inputs.measured.battery_mv = ends[i];
         unit.inputs.measured.battery_ma = ends[i];
-        unit.inputs.measured.panel_mv = ends[i];
+        unit.inputs.measured.panel_mv = (uint16_t)ends[i];
         unit.inputs.measured.panel_ma = ends[i];
         unit.inputs.measured.load_ma = ends[i];
         unit.inputs.measured.temperature_dc = ends[i];
         unit.inputs.measured.board_dc = ends[i];
-        unit.inputs.measured.battery_peak_mv = ends[i];
-        unit.inputs.measured.panel_peak_mv = ends[i];
-        unit.inputs.measured.output_peak_mv = ends[i];
-        unit.inputs.measured.load_peak_ma = ends[i];
+        unit.inputs.measured.battery_peak_mv = (uint16_t)ends[i];
+        unit.inputs.measured.panel_peak_mv = (uint16_t)ends[i];
+        unit.inputs.measured.output_peak_mv = (uint16_t)ends[i];
+        unit.inputs.measured.load_peak_ma = (uint16_t)ends[i];
         run(&unit, 1000, 0, "");
         CHECK(strstr(ask(&unit, "#TELEMETRY;\n"), "}}\r\n") != NULL);
         if (ends[i] == INT16_MIN) {
-            CHECK(strstr(unit.said, "\"battery_current\":29.000,") != NULL);
-            CHECK(strstr(unit.said, "\"panel_power\":841.000,") != NULL);
-            CHECK(strstr(unit.said, "\"temperature\":-2900.000,") != NULL);
+            CHECK(strstr(unit.said, "\"battery_current\":32.768,") != NULL);
+            CHECK(strstr(unit.said, "\"panel_power\":-1073.741,") != NULL);
+            CHECK(strstr(unit.said, "\"temperature\":-3276.800,") != NULL);
         }
     }
 }
@@ -442,8 +442,8 @@ static void everything_goes_on_while_an_entry_is_judged(void)
         }
         steps++;
         CHECK(steps != 6 || (unit.outputs.blinking == PAYGO_RED && unit.outputs.blinks == 1));
-        CHECK(steps < 110 || !unit.firmware.judging || unit.firmware.charger.law.overvoltage.active != 0);
-    } while (unit.firmware.judging && steps < 10000);
+        CHECK(steps < 110 || unit.firmware.judged_for == PAYGO_AFTER_NOTHING || unit.firmware.charger.law.overvoltage.active != 0);
+    } while (unit.firmware.judged_for != PAYGO_AFTER_NOTHING && steps < 10000);
     CHECK(steps > 400 && steps < 600); /* 30 064 counts, 64 at a time */
     CHECK(strncmp(unit.said, "#STATUS;INACTIVE\r\n#ALERT;BATTERY_OVERVOLTAGE;", 45) == 0);
     CHECK(strstr(unit.said, "#TOKEN;") == NULL);
@@ -751,7 +751,7 @@ static void fifty_years_do_not_overflow(void)
     ready_board(&unit);
     unit.firmware.live.unit.clock = years_50 - 40U;
     unit.firmware.wakes_at = years_50 - 40U + PAYGO_CLOCK_AHEAD_S;
-    unit.inputs.measured.rtc_s = UINT32_MAX - 10000U;
+    unit.inputs.rtc_s = UINT32_MAX - 10000U;
     CHECK(strcmp(ask(&unit, WEEK), "#TOKEN;VALID;604800\r\n") == 0);
     run(&unit, 30000, 0, "");
     CHECK(strcmp(ask(&unit, "#STATUS;\n"), "#STATUS;ACTIVE;604770\r\n") == 0);
@@ -916,11 +916,11 @@ static uint16_t noise_breaks_nothing(uint32_t seed, uint32_t steps)
         inputs->key = (char)(random_number(3) == 0 ? keys[random_number(12)] : 0);
         inputs->measured.battery_mv = random_reading();
         inputs->measured.battery_ma = random_reading();
-        inputs->measured.panel_mv = random_reading();
+        inputs->measured.panel_mv = (uint16_t)random_reading();
         inputs->measured.panel_ma = random_reading();
         inputs->measured.load_ma = random_reading();
         inputs->measured.temperature_dc = random_reading();
-        inputs->measured.rtc_s = random_number(3) == 0 ? random_number(UINT32_MAX) : (uint32_t)unit.firmware.live.unit.clock;
+        inputs->rtc_s = random_number(3) == 0 ? random_number(UINT32_MAX) : (uint32_t)unit.firmware.live.unit.clock;
         inputs->write_done = write_left == 1;
         if (write_left == 1) {
             memcpy(unit.image + unit.outputs.write.offset, unit.outputs.write.bytes, unit.outputs.write.length);

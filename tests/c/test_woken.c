@@ -55,7 +55,8 @@ static void step(board *unit, uint32_t world_ms, uint32_t wire_ms, char key, con
 static void switch_on(board *unit)
 {
     memset(&unit->inputs, 0, sizeof unit->inputs);
-    unit->inputs.measured.battery_mv = unit->inputs.measured.output_peak_mv = 12800;
+    unit->inputs.measured.battery_mv = 12800;
+    unit->inputs.measured.output_peak_mv = 12800;
     unit->inputs.measured.temperature_dc = unit->inputs.measured.board_dc = 250;
     unit->inputs.storage.read = read_image;
     unit->inputs.storage.context = unit->image;

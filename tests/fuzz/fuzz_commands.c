@@ -60,7 +60,7 @@ static void finish(board *unit, paygo_inputs *inputs)
     inputs->wire_ms = 0;
     inputs->world_ms = 0;
     inputs->key = 0;
-    while (unit->firmware.saving || unit->firmware.judging || unit->firmware.reply != PAYGO_REPLY_NONE) {
+    while (unit->firmware.saving || unit->firmware.judged_for != PAYGO_AFTER_NOTHING || unit->firmware.reply != PAYGO_REPLY_NONE) {
         const paygo_write write = unit->outputs.write;
         memcpy(unit->image + write.offset, write.bytes, write.length);
         inputs->write_done = write.length > 0;
@@ -90,8 +90,8 @@ static void command(board *unit, const char *line, size_t length, paygo_inputs *
     entry = paygo_is_entry(unit->firmware.console.line);
     memset(&unit->outputs, 0, sizeof unit->outputs);
     paygo_command(&unit->firmware, &inputs->storage, &unit->outputs);
-    require((unit->firmware.saving || unit->firmware.judging) == (unit->firmware.reply == PAYGO_REPLY_NONE));
-    require(entry || !unit->firmware.judging);
+    require((unit->firmware.saving || unit->firmware.judged_for != PAYGO_AFTER_NOTHING) == (unit->firmware.reply == PAYGO_REPLY_NONE));
+    require(entry || unit->firmware.judged_for == PAYGO_AFTER_NOTHING);
     if (!unit->firmware.saving) {
         require(unit->firmware.storage == before);
         finish(unit, inputs);
@@ -108,6 +108,7 @@ static void check_alerts(const paygo_firmware *firmware)
     for (i = 0; i < PAYGO_ALERTS; i++) {
         const paygo_alert alert = (paygo_alert)i;
         require(strlen(paygo_alert_name(alert)) > 0 && strlen(paygo_alert_unit(alert)) > 0);
+        require(paygo_firmware_alert(firmware, alert) == ((paygo_firmware_alerts(firmware) >> i & 1U) != 0));
         if (alert == PAYGO_ALERT_STORAGE_FAULT) {
             require(paygo_alert_value(firmware, alert) == 1);
             require(paygo_firmware_alert(firmware, alert) == (firmware->storage == PAYGO_STORAGE_CORRUPT));
@@ -158,7 +159,7 @@ static void check_entry(board *unit, const char *digits, size_t length, paygo_in
             finish(unit, inputs);
             require(unit->firmware.live.chemistry == chemistry && unit->firmware.charger.chemistry == chemistry);
         }
-        unit->firmware.next = unit->firmware.live;
+        require(paygo_firmware_change(&unit->firmware) == &unit->firmware.next);
         paygo_firmware_save(&unit->firmware, PAYGO_AFTER_NOTHING);
         finish(unit, inputs);
         paygo_firmware_boot(&woken, (paygo_board)unit->firmware.charger.board, &inputs->storage, 1);

@@ -187,7 +187,7 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
     paygo_text_signed(text, narrow, 3, true);
     paygo_text_string(text, "behind");
     paygo_text_number(text, number, (uint16_t)(number >> 7));
-    paygo_text_flash(text, "flash");
+    paygo_text_flash(text, paygo_text_word("one\0\0flash", 2));
 }
 
 /* Numbers as snprintf writes them, in pieces of any size, of which nothing is touched beyond its end. */

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         inputs.world_ms = op * 100U;
         inputs.wire_ms = op;
         inputs.key = op % 16 == 0 && length > 0 ? (char)data[0] : 0;
-        inputs.measured.rtc_s += op % 8 == 7 ? 0U - op : op / 10U;
+        inputs.rtc_s += op % 8 == 7 ? 0U - op : op / 10U;
         inputs.measured.battery_mv = (int16_t)(9000 + op * 40);
         inputs.measured.battery_ma = (int16_t)(op * 20 - 2000);
         inputs.rx = (const char *)data;

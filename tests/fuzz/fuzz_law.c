@@ -36,22 +36,22 @@ static void check_charger(paygo_charger *charger, const paygo_law *law, const pa
     uint8_t alert;
     measured.battery_mv = (int16_t)readings->battery_mv;
     measured.battery_ma = (int16_t)readings->battery_ma;
-    measured.panel_mv = (int16_t)readings->panel_mv;
+    measured.panel_mv = (uint16_t)readings->panel_mv;
     measured.panel_ma = (int16_t)readings->panel_ma;
     measured.load_ma = (int16_t)readings->load_ma;
     measured.temperature_dc = (int16_t)readings->battery_dc;
     measured.board_dc = (int16_t)readings->board_dc;
-    measured.battery_peak_mv = (int16_t)readings->battery_peak_mv;
+    measured.battery_peak_mv = (uint16_t)readings->battery_peak_mv;
     measured.panel_peak_mv = 0;
-    measured.output_peak_mv = (int16_t)readings->output_peak_mv;
+    measured.output_peak_mv = (uint16_t)readings->output_peak_mv;
     measured.load_peak_ma = 0;
-    measured.rtc_s = 0;
     paygo_charger_measure(charger, &measured);
+    require(paygo_charger_number(&charger->measured, PAYGO_MEASURED(battery_ma)) == readings->battery_ma);
     require(paygo_charger_due_s(charger) >= 1);
     paygo_charger_pass(charger, 0, false);
     paygo_charger_pass(charger, (uint8_t)dt_s, readings->wanted != 0);
     require(paygo_charger_due_s(charger) == paygo_law_due_s(law) && paygo_law_due_s(law) >= 1 && paygo_law_due_s(law) <= 3600);
-    for (alert = 0; alert <= PAYGO_ALERTS; alert++) {
+    for (alert = 0; alert < PAYGO_ALERTS; alert++) {
         (void)paygo_charger_value(charger, (paygo_alert)alert);
     }
     require(charger->law.alerts == law->alerts && charger->law.charge == law->charge && charger->law.output == law->output);

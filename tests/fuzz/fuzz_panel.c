@@ -64,8 +64,6 @@ static void check_gauge(paygo_gauge *gauge, paygo_charger *charger, int16_t batt
     const bool started = gauge->started;
     const int64_t before = gauge->charge * INT64_C(1000) + gauge->rest;
     const int64_t full = FULL_MA_S(charger);
-    const int64_t ma = battery_ma > PAYGO_LAW_MOST     ? PAYGO_LAW_MOST
-                       : battery_ma < -PAYGO_LAW_MOST ? -PAYGO_LAW_MOST : battery_ma;
     paygo_measured measured;
     memset(&measured, 0, sizeof measured);
     measured.battery_mv = battery_mv;
@@ -76,7 +74,7 @@ static void check_gauge(paygo_gauge *gauge, paygo_charger *charger, int16_t batt
     require(paygo_gauge_permille(gauge, charger->capacity_ah) >= 0 &&
             paygo_gauge_permille(gauge, charger->capacity_ah) <= 1000);
     if (started) {
-        const int64_t after = before + ma * elapsed_ms;
+        const int64_t after = before + battery_ma * (int64_t)elapsed_ms;
         const int64_t now = gauge->charge * INT64_C(1000) + gauge->rest;
         const int64_t within = after < 0 ? 0 : after > full * 1000 ? full * 1000 : after;
         require(now - within < 1000 && within - now < 1000); /* at the ends a rest may be kept */

