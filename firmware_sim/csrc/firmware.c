@@ -363,7 +363,7 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
 }
 
 /* Gives firmware->event the next number, in the log that is being stored, and begins to store it. */
-static void begin_event(paygo_firmware *firmware, paygo_after after)
+static PAYGO_APART void begin_event(paygo_firmware *firmware, paygo_after after)
 {
     paygo_saved *next = &firmware->next;
     next->event_seq++;

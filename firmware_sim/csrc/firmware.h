@@ -112,10 +112,15 @@ typedef enum {
  * bytes of a struct at no cost.
  */
 typedef struct {
-    paygo_storage_state storage;
+    paygo_event event;       /* of a record of an event, or told, or acknowledged */
+    paygo_token_type answer_type; /* of the entry that is being stored or answered, */
+    paygo_reason answer_reason;
+    paygo_seconds answer_seconds; /* of credit, or to wait; meaningless while the unit is unlocked */
+    uint32_t first_boot;     /* what the first start is called */
     paygo_reply reply;       /* what is being said */
     paygo_after after;
     paygo_after judged_for;  /* where the entry came from that is being judged, in slices (H3); PAYGO_AFTER_NOTHING: none is */
+    paygo_storage_state storage;
     bool saving;
     bool piece_due;          /* the record's next piece has to be written */
     bool started;            /* this start is stored: only then may the output be on */
@@ -131,28 +136,23 @@ typedef struct {
     uint16_t said;           /* how many characters of a reply were said, */
     uint16_t said_crc;       /* and their check */
     uint16_t repeat_ms;      /* wire time until the oldest event is sent again */
+    paygo_record record;     /* which record is being stored, and how far */
+    paygo_slots slots;
+    paygo_charger charger;
+    paygo_entry entry;
+    paygo_saved live;        /* what is stored, plus the clock since then */
+    paygo_gauge gauge;
+    paygo_keypad keypad;
+    uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
+    paygo_console console;
+    uint16_t latched_value[PAYGO_ALERTS]; /* the low half of its value */
+    paygo_factory factory;
+    paygo_saved next;        /* what is being stored */
+    paygo_witness witness;   /* H25 */
+    paygo_journal journal;
     uint16_t held_wire_ms;   /* wire time that passed while something was said, and waits to be counted, */
     uint32_t held_world_ms;  /* and world time */
-    uint32_t wakes_at;       /* s: the clock that the stored state would wake up with */
-    paygo_saved live;        /* what is stored, plus the clock since then */
-    paygo_token_type answer_type; /* of the entry that is being stored or answered, */
-    paygo_reason answer_reason;
-    paygo_seconds answer_seconds; /* of credit, or to wait; meaningless while the unit is unlocked */
     paygo_light light;
-    paygo_journal journal;
-    paygo_event event;       /* of a record of an event, or told, or acknowledged */
-    paygo_record record;     /* which record is being stored, and how far */
-    uint32_t first_boot;     /* what the first start is called */
-    paygo_witness witness;   /* H25 */
-    paygo_gauge gauge;
-    paygo_charger charger;
-    uint16_t latched_value[PAYGO_ALERTS]; /* the low half of its value */
-    paygo_saved next;        /* what is being stored */
-    paygo_factory factory;
-    paygo_entry entry;
-    paygo_slots slots;
-    paygo_keypad keypad;
-    paygo_console console;
 } paygo_firmware;
 
 /*

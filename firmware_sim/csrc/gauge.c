@@ -33,10 +33,11 @@ static int16_t from_rest(uint8_t chemistry, int16_t mv)
 
 void paygo_gauge_update(paygo_gauge *gauge, const paygo_charger *charger, uint16_t elapsed_ms)
 {
-    const int32_t full = PER_MILLE * 1000 * (int32_t)charger->capacity_ah;
+    const int32_t per_mille = PER_MILLE * (int32_t)charger->capacity_ah;
+    const int32_t full = per_mille * 1000;
     int32_t moved_ms;
     if (!gauge->started) {
-        gauge->charge = full / 1000 * from_rest(charger->chemistry, charger->measured.battery_mv);
+        gauge->charge = per_mille * from_rest(charger->chemistry, charger->measured.battery_mv);
         gauge->started = true;
     }
     moved_ms = charger->measured.battery_ma * (int32_t)elapsed_ms + gauge->rest;

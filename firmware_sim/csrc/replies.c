@@ -165,62 +165,78 @@ static void say_line(const paygo_firmware *firmware, const paygo_event *event, c
     }
 }
 
+/* What each reply begins with, by its paygo_reply, and behind them what some of them begin with in other cases. */
+#define LINES \
+    "\0INVALID\0SETUP%0;OK\0TOKEN;VALID;%F\0STATUS;ACTIVE;%E\0" TELEMETRY "\0LOAD;%2;%3\0ALERTS;%I\0LOG;%I\0" \
+    "INFO;%S;" PAYGO_FIRMWARE_MODEL ";%<;" PAYGO_FIRMWARE_VERSION ";%A;%C\0ACK;%H;%I\0BATTERY;%:;%G\0" \
+    "ALERT;%7;%8;%i;%9;%H;%I\0" \
+    "SETUP%0;ERROR;%1\0BATTERY;ERROR;%1\0ACK;UNKNOWN\0STATUS;PAYG_DISABLED\0STATUS;INACTIVE\0" \
+    "TOKEN;WAIT;%F\0TOKEN;INVALID\0TOKEN;ALREADY_USED\0TOKEN;PAYG_DISABLED"
+
+enum {
+    SETUP_ERROR = PAYGO_REPLY_EVENT + 1,
+    BATTERY_ERROR,
+    UNKNOWN,
+    DISABLED,
+    INACTIVE,
+    TOKEN_WAIT,
+    TOKEN_INVALID,
+    TOKEN_USED,
+    TOKEN_DISABLED
+};
+
 /* H11. */
-static const char *token_line(const paygo_firmware *firmware)
+static uint8_t token_line(const paygo_firmware *firmware)
 {
     if (firmware->answer_reason == PAYGO_REASON_WAITING) {
-        return PAYGO_IN_FLASH("TOKEN;WAIT;%F");
+        return TOKEN_WAIT;
     }
     if (firmware->answer_type == PAYGO_INVALID) {
-        return PAYGO_IN_FLASH("TOKEN;INVALID");
+        return TOKEN_INVALID;
     }
     if (firmware->answer_type == PAYGO_ALREADY_USED) {
-        return PAYGO_IN_FLASH("TOKEN;ALREADY_USED");
+        return TOKEN_USED;
     }
-    return firmware->live.unit.unlocked ? PAYGO_IN_FLASH("TOKEN;PAYG_DISABLED")
-                                                      : PAYGO_IN_FLASH("TOKEN;VALID;%F");
+    if (firmware->live.unit.unlocked) {
+        return TOKEN_DISABLED;
+    }
+    return PAYGO_REPLY_TOKEN;
 }
 
-/* H13. */
-static const char *status_line(const paygo_unit *unit)
+/* Which of the lines firmware->reply begins with. */
+static uint8_t line_of(const paygo_firmware *firmware)
 {
-    if (unit->unlocked) {
-        return PAYGO_IN_FLASH("STATUS;PAYG_DISABLED");
-    }
-    return paygo_unit_active(unit) ? PAYGO_IN_FLASH("STATUS;ACTIVE;%E") : PAYGO_IN_FLASH("STATUS;INACTIVE");
-}
-
-/* What firmware->reply begins with, in flash. */
-static const char *line_of(const paygo_firmware *firmware)
-{
+    uint8_t place = (uint8_t)firmware->reply;
     switch (firmware->reply) {
-    case PAYGO_REPLY_SETUP: /* H10, H14 */
-        return firmware->wrong_field == NULL ? PAYGO_IN_FLASH("SETUP%0;OK") : PAYGO_IN_FLASH("SETUP%0;ERROR;%1");
     case PAYGO_REPLY_TOKEN:
-        return token_line(firmware);
-    case PAYGO_REPLY_STATUS:
-        return status_line(&firmware->live.unit);
-    case PAYGO_REPLY_TELEMETRY: /* H15: the simple form of OpenPAYGO Metrics, where a current into the battery is negative */
-        return PAYGO_IN_FLASH(TELEMETRY);
-    case PAYGO_REPLY_LOAD: /* H16 */
-        return PAYGO_IN_FLASH("LOAD;%2;%3");
-    case PAYGO_REPLY_ALERTS: /* H17 */
-        return PAYGO_IN_FLASH("ALERTS;%I");
-    case PAYGO_REPLY_LOG: /* H18 */
-        return PAYGO_IN_FLASH("LOG;%I");
-    case PAYGO_REPLY_INFO: /* H19 */
-        return PAYGO_IN_FLASH("INFO;%S;" PAYGO_FIRMWARE_MODEL ";%<;" PAYGO_FIRMWARE_VERSION ";%A;%C");
-    case PAYGO_REPLY_ACKNOWLEDGE: /* H21 */
-        return firmware->event.seq == 0 ? PAYGO_IN_FLASH("ACK;UNKNOWN") : PAYGO_IN_FLASH("ACK;%H;%I");
+        place = token_line(firmware);
+        break;
+    case PAYGO_REPLY_SETUP: /* H10, H14 */
+        if (firmware->wrong_field != NULL) {
+            place = SETUP_ERROR;
+        }
+        break;
     case PAYGO_REPLY_BATTERY: /* H28 */
-        return firmware->wrong_field == NULL ? PAYGO_IN_FLASH("BATTERY;%:;%G") : PAYGO_IN_FLASH("BATTERY;ERROR;%1");
-    case PAYGO_REPLY_EVENT: /* H20 */
-        return PAYGO_IN_FLASH("ALERT;%7;%8;%i;%9;%H;%I");
-    case PAYGO_REPLY_INVALID:
-    case PAYGO_REPLY_NONE:
+        if (firmware->wrong_field != NULL) {
+            place = BATTERY_ERROR;
+        }
+        break;
+    case PAYGO_REPLY_ACKNOWLEDGE: /* H21 */
+        if (firmware->event.seq == 0) {
+            place = UNKNOWN;
+        }
+        break;
+    case PAYGO_REPLY_STATUS: /* H13 */
+        if (firmware->live.unit.unlocked) {
+            place = DISABLED;
+        } else if (!paygo_unit_active(&firmware->live.unit)) {
+            place = INACTIVE;
+        }
+        break;
     default:
-        return PAYGO_IN_FLASH("INVALID");
+        break;
     }
+    return place;
 }
 
 /* Of alerts and of events there are no more. */
@@ -265,7 +281,7 @@ void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, payg
         event.seq = list(firmware, storage, NULL, &event, text);
     }
     paygo_text_begin(text);
-    say_line(firmware, &event, line_of(firmware), text);
+    say_line(firmware, &event, paygo_text_word(PAYGO_IN_FLASH(LINES), line_of(firmware)), text);
     if (firmware->reply == PAYGO_REPLY_TELEMETRY) {
         if (!firmware->live.unit.unlocked) {
             say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_CREDIT), text);

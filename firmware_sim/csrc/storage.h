@@ -116,7 +116,7 @@ bool paygo_storage_event(const paygo_reader *reader, uint32_t seq, paygo_event *
 #define PAYGO_WRITE_BYTES 16U
 
 /* Room for such a piece, and for a piece of a reply (firmware.h). */
-#define PAYGO_PIECE_BYTES 24U
+#define PAYGO_PIECE_BYTES 22U
 
 /* What the port has to write: a piece of a record, `length` bytes at `offset`, in order. */
 typedef struct {

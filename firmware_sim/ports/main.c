@@ -1,6 +1,8 @@
 /* The loop that every port shares: waits, steps the firmware until it is not busy, does what the outputs say. */
+#include "apart.h"
 #include "hal.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static paygo_firmware firmware;
@@ -34,6 +36,15 @@ static void taken(uint16_t length)
     }
 }
 
+/* The same moment again: no time passes, and what was told once is not told anew. */
+static PAYGO_APART void again(void)
+{
+    const size_t peaks = offsetof(paygo_measured, battery_peak_mv);
+    inputs.world_ms = inputs.wire_ms = 0;
+    inputs.key = '\0';
+    memset((uint8_t *)&inputs.measured + peaks, 0, sizeof inputs.measured - peaks);
+}
+
 /*
  * One or more steps: the first with what was waited for, the others until everything is stored, said and taken. While an
  * entry is judged there is one at a time, so that keys, bytes and readings come in between.
@@ -52,10 +63,7 @@ static void run(void)
         if (inputs.write_done) {
             hal_write(&outputs.write);
         }
-        inputs.world_ms = inputs.wire_ms = 0;
-        inputs.key = '\0';
-        inputs.measured.battery_peak_mv = inputs.measured.panel_peak_mv = 0;
-        inputs.measured.output_peak_mv = inputs.measured.load_peak_ma = 0;
+        again();
     } while (outputs.busy || (!outputs.walking && outputs.rx_taken > 0 && port_received() > 0));
 }
 
