@@ -27,7 +27,7 @@ from paygo_core.toml import loads
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("firmware.toml")
-FLAGS = ("-std=c99", "-O1", "-w", "-fPIC", "-Ipaygo_core/csrc", "-Ifirmware_sim/csrc")
+FLAGS = ("-std=c99", "-O1", "-w", "-fPIC", "-Ipaygo_core/csrc", "-Ifirmware_sim/csrc", "-Ifirmware_sim/ports")
 SPARED = ("Z1", "G3", "W20")
 """What a unit with one defect can still pass, unless its defect says otherwise."""
 COUNTS = 2000
@@ -95,6 +95,7 @@ class Tree:
         rooms = (folder / "paygo_core" / "csrc", folder / "firmware_sim" / "csrc")
         sources = [
             native,
+            "firmware_sim/ports/woken.c",
             *(path.relative_to(folder).as_posix() for room in rooms for path in sorted(room.glob("*.c"))),
         ]
         self._objects = {source: self._compile(source, source.replace("/", "-") + ".o") for source in sources}
