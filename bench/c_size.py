@@ -225,16 +225,11 @@ def _graph(target: Target, program: Path, said: dict[str, int], through_pointers
         called -= unknown
         if plain in said:  # its own bytes are those that these save for it
             called -= _SAVING
-        if plain in said:  # its own bytes are those that these save for it
-            called -= _SAVING
         graph[name] = _Function(max(pushed, said.get(plain, 0)), frozenset(called - {name}))
         itself = re.search(rf"\b(?:r?call|blx?)\b.*<{re.escape(name)}>", body)  # a jump to its beginning is a loop
         assert not itself or plain not in said, f"{name} calls itself"
     return graph
 
-
-_SAVING = {"__prologue_saves__", "__epilogue_restores__"}
-"""Of an AVR's library: what functions that are compiled with -mcall-prologues begin and end with."""
 
 _SAVING = {"__prologue_saves__", "__epilogue_restores__"}
 """Of an AVR's library: what functions that are compiled with -mcall-prologues begin and end with."""

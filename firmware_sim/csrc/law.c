@@ -3,6 +3,10 @@
 
 #include "law_step.h"
 
+#include <stddef.h>
+
+typedef char begins_with_guards[offsetof(paygo_law, current_told) == PAYGO_GUARDS * sizeof(paygo_guard) ? 1 : -1];
+
 /* Sources: docs/control-law.md. */
 const paygo_battery_limits paygo_battery_presets[PAYGO_CHEMISTRIES] PAYGO_FLASH = {
     /* flooded */

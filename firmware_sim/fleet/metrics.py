@@ -81,13 +81,14 @@ class Style:
 
 @dataclass
 class Sent:
-    """What is known of a unit's requests. count, at: of the last one. answered: days that each server has, or refused
-    as too large: those of `refused`, by their numbers."""
+    """What is known of the requests of a serial. count, at: of the last one. answered: days that each server has, or
+    refused as too large: those of `refused`, by their numbers."""
 
     count: int = 0
     at: int = 0
     answered: dict[str, int] = field(default_factory=dict)
     refused: dict[str, list[int]] = field(default_factory=dict)
+    serial: str = ""
 
 
 def serial_of(fleet: Fleet, unit: int) -> str:
@@ -133,6 +134,8 @@ class Courier:
         self._url, self._serial, self._key, self._style, self._state = url, serial, key, style, state
         self._most = MOST_DAYS
         self.sent = _known(state)
+        if self.sent.serial != serial:  # a server knows nothing of this one
+            self.sent = Sent(serial=serial)
         self.problem = ""
         """What was wrong with the last request that was not answered."""
         self.refused: list[int] = []
@@ -213,7 +216,7 @@ def _known(state: Path) -> Sent:
         said: Any = json.loads(state.read_text("utf-8"))
         answered = {str(url): int(days) for url, days in said["answered"].items()}
         refused = {str(url): [int(day) for day in days] for url, days in said.get("refused", {}).items()}
-        return Sent(int(said["count"]), int(said["at"]), answered, refused)
+        return Sent(int(said["count"]), int(said["at"]), answered, refused, str(said.get("serial", "")))
     except FileNotFoundError:
         return Sent()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paygo_core.errors import PaygoError
+
 COLUMNS: dict[str, dict[str, str]] = {
     "units": {
         "unit": "int32", "site": "string", "model": "string", "board": "string", "chemistry": "string",
@@ -60,7 +62,7 @@ def _arrow(column: npt.NDArray[Any], kind: Any) -> Any:
     valid = None
     if column.dtype == object:  # some are None
         known = np.array([value is not None for value in column], bool)
-        column = np.where(known, column, 0)
+        column = np.where(known, column, "" if pyarrow.types.is_string(kind) else 0)
         valid = None if known.all() else pyarrow.py_buffer(np.packbits(known, bitorder="little"))
     if pyarrow.types.is_string(kind):
         texts = [text.encode() for text in column.tolist()]
@@ -68,8 +70,18 @@ def _arrow(column: npt.NDArray[Any], kind: Any) -> Any:
     elif pyarrow.types.is_boolean(kind):
         parts = [np.packbits(column.astype(bool), bitorder="little")]
     else:
-        parts = [np.ascontiguousarray(column, kind.to_pandas_dtype())]
+        parts = [_numbers(column, kind.to_pandas_dtype())]
     return pyarrow.Array.from_buffers(kind, len(column), [valid, *map(pyarrow.py_buffer, parts)])
+
+
+def _numbers(column: npt.NDArray[Any], dtype: Any) -> npt.NDArray[Any]:
+    """The same numbers, which whole numbers have to hold. Raises PaygoError where they do not."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = np.ascontiguousarray(column, dtype)
+    given = column.astype(np.float64) if column.dtype == object else column
+    if cast.dtype.kind in "iu" and not np.array_equal(cast, given):
+        raise PaygoError(f"a column of {cast.dtype} cannot hold its numbers", "they have to be whole, and fit into it")
+    return cast
 
 
 def units(numbers: Any, kits: Any, sites: Any, payers: Any) -> bytes:

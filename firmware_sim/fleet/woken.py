@@ -21,8 +21,9 @@ VERDICTS = {
 class WokenUnit:
     """A unit that was set up as `device` at time 0. It sleeps from one call to the next.
 
-    Times are in s, 0 … 2^32 - 1; one that has passed counts as the latest that it was told (T36). Its control law is
-    stepped elsewhere, by `firmware_sim.fleet.engine`. Raises PaygoError for a device that cannot be set up.
+    Times are in s, 0 … 2^31 - 1; one that has passed counts as the latest that it was told (T36). Its control law is
+    stepped elsewhere, by `firmware_sim.fleet.engine`. Raises PaygoError for a device that cannot be set up, and for
+    other times, since its clock has 32 bits and restarts put it ahead.
     """
 
     __slots__ = ("_brain", "_unit")
@@ -37,21 +38,33 @@ class WokenUnit:
             raise PaygoError(f"{device.serial} cannot be set up", "the line of hdk+ has to carry what its device is")
 
     def enter(self, token: str, at_s: int) -> str:
-        """Types it on the keypad, as many digits as its tokens have; what the lights then say, one of VERDICTS."""
-        digits = token.encode("ascii")
-        answer = lib.paygo_woken_enter(self._unit, at_s, digits, len(digits))
-        return VERDICTS[answer.colour, answer.blinks]
+        """Types it on the keypad, as many digits as its tokens have; what the lights then say, one of VERDICTS.
+
+        Raises PaygoError where they say nothing, since it is no whole entry.
+        """
+        digits = token.encode("ascii", "replace")
+        answer = lib.paygo_woken_enter(self._unit, _time(at_s), digits, len(digits))
+        verdict = VERDICTS.get((answer.colour, answer.blinks))
+        if verdict is None:
+            raise PaygoError("the keypad takes this for no entry", "type as many digits as the unit's tokens have")
+        return verdict
 
     def restart(self, at_s: int) -> None:
         """Cuts its power and gives it back: it goes on with what it has stored."""
-        lib.paygo_woken_restart(self._unit, at_s)
+        lib.paygo_woken_restart(self._unit, _time(at_s))
 
     def seconds_left(self, at_s: int) -> int | None:
         """Its credit in s, None when it is unlocked."""
-        left: int = lib.paygo_woken_seconds_left(self._unit, at_s)
+        left: int = lib.paygo_woken_seconds_left(self._unit, _time(at_s))
         return None if left == lib.PAYGO_FOR_EVER else left
 
     @property
     def unlocked(self) -> bool:
         """Whether PAYG is disabled for good (T29)."""
         return bool(self._brain.unlocked)
+
+
+def _time(at_s: int) -> int:
+    if not 0 <= at_s < 1 << 31:
+        raise PaygoError(f"a unit in memory does not live at {at_s} s", "it lives from 0 to 2^31 - 1")
+    return at_s

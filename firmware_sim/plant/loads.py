@@ -180,9 +180,11 @@ class Homes:
     """Many homes of one kind and what they want day by day.
 
     units: their numbers, 0 or more. seed: 0 … 2**64 - 1. What a unit wants depends on nothing but these and the day.
+    Raises PaygoError for an appliance with numbers that none has.
     """
 
     def __init__(self, home: Household, units: npt.ArrayLike, seed: int) -> None:
+        _check(home)
         self.home = home
         self._lives = _homes(_units(units), seed)
         kinds = _kinds(home, self._lives)
@@ -204,8 +206,8 @@ class Homes:
                 by_day = 9 <= use.start_h < 16 and not use.steady
                 chances.append(np.rint(use.chance * (daytime if by_day else np.ones_like(daytime)) * 65536))
             levels += item.levels
-        self._arrays = {
-            "levels": np.array(levels), "lives": self._lives, "starts": 4 * np.array(starts),
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "levels": np.array(levels, np.float64), "lives": self._lives, "starts": 4 * np.array(starts),
             "lasts": 4 * np.array(lasts), "chances": np.array(chances).astype(np.int32),
         }  # fmt: skip
         self._uses = ffi.new("home_use[]", uses)
@@ -235,6 +237,25 @@ class Homes:
     def _days(self, day: int | npt.ArrayLike) -> Any:
         each = np.ascontiguousarray(np.broadcast_to(_units(day), self._lives.shape))
         return ffi.from_buffer("uint64_t[]", each)
+
+
+def _check(home: Household) -> None:
+    for item in home.appliances:
+        watts = (item.watts, item.standby_w, item.inrush * item.watts)
+        times = [number for use in item.uses for number in (use.hours, use.start_jitter_h, use.hours_jitter)]
+        starts = [use.start_h for use in item.uses]
+        good = (
+            all(0 <= number <= 100_000 for number in watts)
+            and all(0 <= number <= 24 for number in (*times, *starts))
+            and all(0 <= use.chance <= 1 for use in item.uses)
+            and len(item.levels) > 0
+            and all(0 <= level <= 1 for level in item.levels)
+        )
+        if not good:
+            raise PaygoError(
+                f"no appliance is like {brief(item.name)}",
+                "watts are 0 … 100000, hours 0 … 24, chances and levels 0 … 1, and it has at least one level",
+            )
 
 
 def demand(home: Household, units: npt.ArrayLike, day: int | npt.ArrayLike, seed: int) -> Watts:

@@ -3,6 +3,7 @@
  *
  * Storage, tokens, waits, console and keypad are the firmware's own. What is left out is the control law, which is
  * stepped elsewhere (firmware_sim/fleet/csrc), and with it the log of alerts: the firmware is told no readings.
+ * Times are below 2^31 s.
  */
 #ifndef PAYGO_WOKEN_H
 #define PAYGO_WOKEN_H

@@ -70,6 +70,8 @@ class Metrics:
         self._state, self._key_of, self._on_response, self._report = state, key_of, on_response, report
         self._format = DataFormat(ORDER, ("timestamp", *ORDER), format_id) if condensed else None
         self._most = BATCH
+        self._done: dict[str, int] = {}
+        """The number of each serial's last record that is taken or refused, of a batch that is not yet through."""
         self._last: dict[str, tuple[int, int]] = {}
         if state.exists():
             kept = json.loads(state.read_text("utf-8"))
@@ -83,7 +85,9 @@ class Metrics:
             if record.kind == "telemetry":
                 by_serial.setdefault(record.serial, []).append(record)
         for serial, found in by_serial.items():
-            await asyncio.to_thread(self._deliver, serial, found)
+            done = self._done.get(serial, -1)
+            await asyncio.to_thread(self._deliver, serial, [record for record in found if record.number > done])
+        self._done.clear()
 
     async def close(self) -> None:
         """Nothing is held between writes."""
@@ -99,15 +103,19 @@ class Metrics:
             if status in REFUSALS:
                 self._refused(serial, part, status)
                 self._most = BATCH  # it was the reading, and not how many they were
+            self._done[serial] = part[-1].number
             records = records[len(part) :]
 
     def _refused(self, serial: str, records: Sequence[Record], status: int) -> None:
         """Quarantines them, as far as there is room."""
         place = self._state.with_suffix(".refused")
         lines = "".join(json.dumps({"status": status, **record.to_json()}, default=str) + "\n" for record in records)
-        with place.open("a", encoding="utf-8") as file:
-            room = file.tell() + len(lines) <= LARGEST_QUARANTINE
-            file.write(lines if room else "")
+        try:
+            with place.open("a", encoding="utf-8") as file:
+                room = file.tell() + len(lines) <= LARGEST_QUARANTINE
+                file.write(lines if room else "")
+        except OSError as error:
+            raise NoAnswerError(f"{place.name} takes nothing: {error.strerror}") from None
         kept = f"they are in {place.name}" if room else f"{place.name} is full, and they are dropped"
         self._report(f"{self.name} refused {len(records)} readings of {serial}: it answered {status}; {kept}")
 

@@ -534,6 +534,33 @@ def test_what_is_too_large_for_a_server_is_cut_in_halves_and_a_single_reading_is
     ]
 
 
+def test_what_was_taken_of_a_batch_before_the_server_went_down_is_not_sent_again(tmp_path):
+    """Forty readings in parts, an answer of 503 after some, a unit that is refused: each once."""
+    sent = [reading(number, token_count=number) for number in range(1, 41)]
+    statuses = (200, 200, 503, 200, 503, 404)
+    with Receiver(*statuses, longest=1500) as receiver:
+        sink = Metrics(
+            "metrics",
+            receiver.url,
+            state=tmp_path / "state.json",
+            key_of=lambda serial: None,
+            on_response=lambda *_: None,
+        )
+        for _ in range(2):
+            with pytest.raises(NoAnswerError, match="503"):
+                asyncio.run(sink.write(sent))
+        asyncio.run(sink.write(sent))
+        got = []
+        answers = iter(statuses)
+        for _, body in receiver.posts:
+            if len(body) <= 1500 and next(answers, 404) == 200:
+                said = json.loads(body)
+                got += [step["token_count"] for step in (*said.get("historical_data", []), said["data"])]
+    kept = [json.loads(line)["n"] for line in (tmp_path / "state.refused").read_text().splitlines()]
+    assert len(got) >= 10
+    assert got + kept == list(range(1, 41))
+
+
 def test_the_quarantine_of_a_server_that_refuses_everything_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(sinks_metrics, "LARGEST_QUARANTINE", 300)
     reports = []

@@ -17,8 +17,10 @@ from firmware_sim.plant.loads import (
     LIGHTS_HOME,
     MODERATE,
     TELEVISION_HOME,
+    Appliance,
     Homes,
     Household,
+    Use,
     archetypes_of,
     demand,
     household,
@@ -232,3 +234,26 @@ def test_batteries_are_named_by_what_they_are() -> None:
     for name, sheet in BATTERIES.items():
         assert name == f"{sheet.chemistry} {sheet.capacity_ah:g} Ah"
         assert sheet.resistance_ohm * sheet.capacity_ah < (6 if sheet.chemistry == "lfp" else 0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"uses": (Use(math.nan, 4),)},
+        {"uses": (Use(18, -4),)},
+        {"uses": (Use(18, 4, chance=math.nan),)},
+        {"watts": 5e6},
+        {"watts": math.inf},
+        {"levels": ()},
+    ],
+)
+def test_an_appliance_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    """In place of a crash or a wrong day: what is drawn in C takes numbers as they are."""
+    parts: dict[str, object] = {"name": "odd", "kind": "odd", "watts": 5.0, "uses": (Use(18, 4),)} | wrong
+    with pytest.raises(PaygoError, match="odd"):
+        Homes(Household("odd", (Appliance(**parts),)), [1], 1)  # type: ignore[arg-type]
+
+
+def test_levels_may_be_whole_numbers() -> None:
+    item = Appliance("lamp", "light", 5.0, (Use(18, 4, 0, 0, steady=True),), levels=(1,))
+    assert Homes(Household("lamp", (item,)), [1], 1).day(1)[0].max() == 5.0

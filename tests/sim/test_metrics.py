@@ -252,3 +252,11 @@ def test_a_state_that_cannot_be_read_is_said(fleet: Path, capsys: pytest.Capture
     (fleet / "metrics-0.json").write_text('{"url": 1')
     assert shell(sim, ["metrics", str(fleet), "--unit", "0", "--auth", "none", "--post", "http://127.0.0.1:9/"]) == 2
     assert "metrics-0.json does not tell what was sent" in capsys.readouterr().err
+
+
+def test_what_was_sent_for_another_serial_counts_for_nothing(tmp_path: Path) -> None:
+    """As in the state of a version that called this unit otherwise: the server would never get the earlier days."""
+    state = tmp_path / "state.json"
+    state.write_text('{"count": 5, "at": 9, "answered": {"http://a": 3}}')
+    courier = Courier("http://a", "SIM1", None, Style(), state)
+    assert (courier.sent.count, courier.sent.answered, courier.sent.serial) == (0, {}, "SIM1")

@@ -196,3 +196,19 @@ def test_a_defect_in_the_firmware_changes_what_a_fleet_does(
     subprocess.run(command, check=True)
     now = played(tmp_path / "_native.abi3.so", tmp_path)
     assert {name for name in now if now[name] != sound[name]} == changed
+
+
+def test_times_that_its_clock_cannot_have_are_refused() -> None:
+    woken = WokenUnit(Device("SIM1", DeviceConfig(secret_key=KEY)))
+    for at_s in (-1, 1 << 31, 1 << 40):
+        for ask in (woken.seconds_left, woken.restart, lambda at: woken.enter("123456789", at)):
+            with pytest.raises(PaygoError, match="does not live"):
+                ask(at_s)
+    woken.restart((1 << 31) - 1)
+    assert woken.seconds_left((1 << 31) - 1) == 0
+
+
+@pytest.mark.parametrize("typed", ["", "1234", "abc", "ä"])
+def test_what_is_no_whole_entry_is_one_sentence(typed: str) -> None:
+    with pytest.raises(PaygoError, match="no entry"):
+        WokenUnit(Device("SIM1", DeviceConfig(secret_key=KEY))).enter(typed, 1)
