@@ -7,7 +7,7 @@
 /* World time that was held is counted in parts, so that each fits into 16 bits. */
 #define LONGEST_PASS_MS 60000U
 
-/* Whether bit i is set of alert i. */
+/* Whether the bit of an alert is set. */
 static PAYGO_APART bool has(unsigned bits, paygo_alert alert)
 {
     return (bits >> (uint8_t)alert & 1U) != 0;

@@ -460,16 +460,15 @@ def test_an_empty_response_says_nothing():
     assert answered(b"").tokens == ()
 
 
+def posting(url, directory, *, key=None, **more):
+    """The sink to a server; its state is in the directory."""
+    state = directory / "state.json"
+    return Metrics("metrics", url, state=state, key_of=lambda serial: key, on_response=lambda *_: None, **more)
+
+
 def test_the_server_may_move_the_gateway_to_another_address_of_the_same_safety(tmp_path):
     def sink(url):
-        return Metrics(
-            "metrics",
-            url,
-            state=tmp_path / "state.json",
-            key_of=lambda serial: None,
-            on_response=lambda *_: None,
-            report=reports.append,
-        )
+        return posting(url, tmp_path, report=reports.append)
 
     reports = []
     with (
@@ -490,14 +489,7 @@ def test_the_server_may_move_the_gateway_to_another_address_of_the_same_safety(t
 def test_a_server_that_is_down_gets_it_later_and_one_that_refuses_does_not(tmp_path):
     reports = []
     with Receiver(503, 401) as receiver:
-        sink = Metrics(
-            "metrics",
-            receiver.url,
-            state=tmp_path / "state.json",
-            key_of=lambda serial: KEY,
-            on_response=lambda *_: None,
-            report=reports.append,
-        )
+        sink = posting(receiver.url, tmp_path, key=KEY, report=reports.append)
         with pytest.raises(NoAnswerError, match="503"):
             asyncio.run(sink.write([reading(1)]))
         asyncio.run(sink.write([reading(1)]))
@@ -512,14 +504,7 @@ def test_what_is_too_large_for_a_server_is_cut_in_halves_and_a_single_reading_is
     sent[12] = reading(13, firmware_version="v" * 4000)
     reports = []
     with Receiver(longest=2500) as receiver:
-        sink = Metrics(
-            "metrics",
-            receiver.url,
-            state=tmp_path / "state.json",
-            key_of=lambda serial: None,
-            on_response=lambda *_: None,
-            report=reports.append,
-        )
+        sink = posting(receiver.url, tmp_path, report=reports.append)
         asyncio.run(sink.write(sent))
         got = []
         for _, body in receiver.posts:
@@ -539,13 +524,7 @@ def test_what_was_taken_of_a_batch_before_the_server_went_down_is_not_sent_again
     sent = [reading(number, token_count=number) for number in range(1, 41)]
     statuses = (200, 200, 503, 200, 503, 404)
     with Receiver(*statuses, longest=1500) as receiver:
-        sink = Metrics(
-            "metrics",
-            receiver.url,
-            state=tmp_path / "state.json",
-            key_of=lambda serial: None,
-            on_response=lambda *_: None,
-        )
+        sink = posting(receiver.url, tmp_path)
         for _ in range(2):
             with pytest.raises(NoAnswerError, match="503"):
                 asyncio.run(sink.write(sent))
@@ -565,14 +544,7 @@ def test_the_quarantine_of_a_server_that_refuses_everything_is_bounded(tmp_path,
     monkeypatch.setattr(sinks_metrics, "LARGEST_QUARANTINE", 300)
     reports = []
     with Receiver(404) as receiver:
-        sink = Metrics(
-            "metrics",
-            receiver.url,
-            state=tmp_path / "state.json",
-            key_of=lambda serial: None,
-            on_response=lambda *_: None,
-            report=reports.append,
-        )
+        sink = posting(receiver.url, tmp_path, report=reports.append)
         for number in range(1, 8):
             asyncio.run(sink.write([reading(number)]))
     assert 0 < (tmp_path / "state.refused").stat().st_size <= 300

@@ -149,6 +149,14 @@ static void check_seen(paygo_woken_answer answer, paygo_woken_answer expected)
     CHECK(answer.colour == expected.colour && answer.blinks == expected.blinks);
 }
 
+/* A unit that was just set up, and the draws from their beginning. */
+static void set_up(paygo_woken *woken, uint32_t seed)
+{
+    state = seed;
+    paygo_woken_begin(woken);
+    paygo_woken_hear(woken, SETUP, (uint16_t)strlen(SETUP));
+}
+
 /* With power cuts and test activations, beside a unit that is awake. */
 static void test_awake(uint32_t seed)
 {
@@ -158,9 +166,7 @@ static void test_awake(uint32_t seed)
     char keys[PAYGO_MAX_DIGITS + 1];
     uint16_t count = 1;
     uint32_t now = 0, i;
-    state = seed;
-    paygo_woken_begin(&woken);
-    paygo_woken_hear(&woken, SETUP, (uint16_t)strlen(SETUP));
+    set_up(&woken, seed);
     memset(awake.image, 0xff, sizeof awake.image);
     switch_on(&awake);
     step(&awake, 0, 0, 0, SETUP);
@@ -201,9 +207,7 @@ static void test_brain(uint32_t seed)
     char keys[PAYGO_MAX_DIGITS + 1];
     uint16_t count = 1;
     uint32_t now = 0, i;
-    state = seed;
-    paygo_woken_begin(&woken);
-    paygo_woken_hear(&woken, SETUP, (uint16_t)strlen(SETUP));
+    set_up(&woken, seed);
     paygo_unit_init(&brain, 1);
     for (i = 0; i < DEEDS; i++) {
         const char *typed = next_keys(config, &count, keys, false);
