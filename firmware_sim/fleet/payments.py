@@ -154,8 +154,8 @@ class Customer:
         """When the next payment is typed."""
         draw = self._draw
         left = self.credit_s(now + 240)
-        late = {"early": -draw.between(0.2, 2.5), "on-time": draw.between(-0.3, 0.3), "late": draw.between(0.3, 6)}
-        self._next_s = now + 300 + max(0, left + int(late.get(self.payer, draw.between(0, 9)) * DAY_S))
+        late = (-draw.between(0.2, 2.5), draw.between(-0.3, 0.3), draw.between(0.3, 6), draw.between(0, 9))
+        self._next_s = now + 300 + max(0, left + int(late[PAYERS.index(self.payer)] * DAY_S))
 
     def _issue(self, days: int | None, token_type: TokenType = TokenType.ADD_TIME) -> str:
         token = generate_token(self._config, count=self._count, value=days, token_type=token_type)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import as_completed as as_completed_here
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from firmware_sim.fleet import tables
 from firmware_sim.fleet.chunk import TABLES, Plan, run_chunk
@@ -21,7 +25,7 @@ from firmware_sim.plant.catalogue import kit
 from firmware_sim.plant.sites import site
 from paygo_core import __version__
 from paygo_core.draft import PREFIX, write_whole
-from paygo_core.errors import PaygoError
+from paygo_core.errors import PaygoError, PortError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Chunked = tuple[dict[str, bytes], list[str]]
@@ -60,9 +64,22 @@ def run(
 
     directory: empty, new, or of the same plan. workers: processes, 0 for one a core. progress: is told how many chunks
     of how many are done. cluster: a dask scheduler's address, tcp://HOST:PORT, whose workers run the chunks instead;
-    the files are written here. The files' bytes depend on the plan alone. Raises PaygoError.
+    the files are written here. The files' bytes depend on the plan alone. Raises PaygoError, PortError while another
+    run writes there.
     """
     chunks = checked(plan).chunks()
+    with _alone_in(directory):
+        return _run(plan, chunks, directory, workers, progress, cluster)
+
+
+def _run(
+    plan: Plan,
+    chunks: list[Any],
+    directory: Path,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+    cluster: str | None,
+) -> int:
     _claim(plan, directory)
     missing = [number for number in range(len(chunks)) if not _file(directory, "days", number).exists()]
     done = len(chunks) - len(missing)
@@ -106,9 +123,51 @@ def _on_cluster(plan: Plan, missing: list[int], address: str) -> Iterator[tuple[
     except (OSError, ValueError) as error:
         raise PaygoError(f"no scheduler answers at {address}: {error}", "start one with `dask scheduler`") from None
     with client, client.as_current():
+        check_alike(client.run(versions, on_error="return"))
         running = {client.submit(run_chunk, plan, number, pure=False): number for number in missing}
         for future in as_completed(list(running)):
             yield running.pop(future), future.result()
+
+
+def versions() -> str:
+    """What the bytes of a chunk may depend on, as it is installed here."""
+    return f"paygo-solar {__version__} and numpy {np.__version__}"
+
+
+def check_alike(found: Mapping[str, object]) -> None:
+    """Raises PaygoError if a worker has other versions than this machine. found: what `versions` gave, by address."""
+    for address, there in found.items():
+        if there != versions():
+            raise PaygoError(
+                f"the worker at {address} has {there}, and this machine {versions()}",
+                "install the same versions on each machine, since the files' bytes may depend on them",
+            )
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Makes it, and keeps other runs out of it until the end, however this process ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unusable(directory, error) from None
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PortError(
+                f"another run writes to {directory}", "wait for its end, or name another directory"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(held)
+
+
+def _unusable(directory: Path, error: Exception) -> PaygoError:
+    return PaygoError(f"{directory} cannot be used: {error}", "name a directory that can be written to")
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -121,7 +180,6 @@ def _claim(plan: Plan, directory: Path) -> None:
     about = directory / "fleet.json"
     said = json.loads(json.dumps(_about(plan)))
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         if about.exists():
             if json.loads(about.read_text("utf-8")) != said:
                 raise PaygoError(f"{directory} holds another run", "name another directory, or remove that one")
@@ -132,7 +190,7 @@ def _claim(plan: Plan, directory: Path) -> None:
         for left in directory.glob(f"{PREFIX}*"):  # by a run that was killed as it wrote
             left.unlink()
     except (OSError, ValueError) as error:
-        raise PaygoError(f"{directory} cannot be used: {error}", "name a directory that can be written to") from None
+        raise _unusable(directory, error) from None
 
 
 def _write_units(plan: Plan, directory: Path) -> None:

@@ -43,11 +43,11 @@ class Sun:
             1.00011 + 0.034221 * one + 0.00128 * sin_one + 0.000719 * two + 0.000077 * sin_two
         )
 
+        up, out, round_ = np.sin(declination), np.cos(declination), np.cos(hour)
+
         def towards(place: float) -> Numbers:
             """Cosine of the sun's angle to a plane that is level at this latitude."""
-            level: Numbers = np.sin(declination) * math.sin(place) + np.cos(declination) * math.cos(place) * np.cos(
-                hour
-            )
+            level: Numbers = up * math.sin(place) + out * math.cos(place) * round_
             return level
 
         here = math.radians(latitude)

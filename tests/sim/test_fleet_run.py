@@ -30,7 +30,7 @@ from firmware_sim.plant.catalogue import KITS
 from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 from firmware_sim.plant.loads import household
 from paygo_core.draft import PREFIX
-from paygo_core.errors import PaygoError
+from paygo_core.errors import PaygoError, PortError
 
 SMALL = Plan(150, 12, models=("home-50", "home-50-lfp"), sites=("nairobi",), rates={"battery-disconnected": 8.0})
 
@@ -118,6 +118,30 @@ def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path) -> 
         running.run(four, tmp_path / "there", progress=progress, cluster=address)
     assert told == list(range(1, len(four.chunks()) + 1))
     assert files(tmp_path / "there") == files(tmp_path / "here")
+
+
+def test_a_second_run_is_kept_out_and_takes_nothing_from_the_first(tmp_path: Path) -> None:
+    """Started in the first one's progress, beside a draft that it has begun."""
+    two = Plan(70, 1, models=("home-50", "home-50-lfp"))
+    draft, refused = tmp_path / "run" / f"{PREFIX}half", []
+
+    def progress(_done: int, _of: int) -> None:
+        draft.write_bytes(b"half a table")
+        with pytest.raises(PortError, match="another run writes to") as caught:
+            running.run(two, tmp_path / "run", workers=1)
+        refused.append(caught.value)
+        assert draft.exists()
+
+    running.run(two, tmp_path / "run", workers=1, progress=progress)
+    assert len(refused) == 2
+    assert running.run(two, tmp_path / "run", workers=1) == 0, "and let in afterwards"
+
+
+def test_a_worker_with_other_versions_is_refused() -> None:
+    running.check_alike({"tcp://127.0.0.1:1": running.versions()})
+    for there in ("paygo-solar 0.0.1 and numpy 1.0", ModuleNotFoundError("No module named 'firmware_sim'")):
+        with pytest.raises(PaygoError, match=r"tcp://127.0.0.1:2 has (paygo-solar 0.0.1|No module).* and this machine"):
+            running.check_alike({"tcp://127.0.0.1:1": running.versions(), "tcp://127.0.0.1:2": there})
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:

@@ -192,12 +192,13 @@ def test_a_pump_s_start_is_a_peak_of_five_times_its_power_once() -> None:
 def test_a_dimmed_light_takes_its_level_s_share() -> None:
     home = household("x", "dimmable light", archetype=MODERATE)
     homes = Homes(home, UNITS, 3)
-    levels, (watts, _) = homes.dim_levels(2), homes.day(2)
+    levels, (watts, most) = homes.dim_levels(2), homes.day(2)
     assert set(np.unique(levels)) == {0, 0.25, 0.5, 1}
     whole = levels[:, 78]  # between its start and its end in every home that has it on
     assert watts[:, 78][whole > 0] == pytest.approx(3 * whole[whole > 0], abs=3 * 0.5)
     full = (levels[:, 77] == levels[:, 79]) & (watts[:, 78] > 0)
     assert watts[full, 78] == pytest.approx(3 * levels[full, 78], abs=1e-3)
+    assert (most[levels > 0] > 0).all(), "who does not switch it on has no level"
     assert not Homes(LIGHTS_HOME, UNITS, 3).dim_levels(2).any()
 
 

@@ -94,10 +94,12 @@ static void one_day(const home_kind *kind, int32_t unit, uint64_t today, float *
         inrush[first] = surge_mw > inrush[first] ? surge_mw : inrush[first];
     }
     for (slot = 0; slot < HOME_SLOTS; slot++) {
-        mean_mw += means[slot];
-        most_mw += mosts[slot];
-        mean[slot] = (float)((double)mean_mw + kind->standby_mw) / 1000.0f;
-        most[slot] = (float)((double)most_mw + (inrush[slot] + kind->standby_mw)) / 1000.0f;
+        means[slot] = mean_mw += means[slot];
+        mosts[slot] = most_mw += mosts[slot];
+    }
+    for (slot = 0; slot < HOME_SLOTS; slot++) {
+        mean[slot] = (float)((double)means[slot] + kind->standby_mw) / 1000.0f;
+        most[slot] = (float)((double)mosts[slot] + (inrush[slot] + kind->standby_mw)) / 1000.0f;
     }
 }
 
