@@ -105,7 +105,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     const fleet_float full = FLEET_TO_FLOAT(INT(charge)) * (1.0f / (float)FLEET_FULL);
     const fleet_float warmth = FLOAT(battery_c) - 25.0f;
     const fleet_float clean_ohm = model->ohm * (1.6f - 0.6f * full) * (1.0f + 0.01f * fleet_most(-warmth, none));
-    const fleet_float ohm = calm ? clean_ohm : clean_ohm + FLOAT(contact_ohm);
+    const fleet_float ohm = clean_ohm + FLOAT(contact_ohm);
     const fleet_int there = calm ? law_all(-1) : (fleet_int)~(INT(no_battery) | INT(bms_open));
     const fleet_int sound = calm ? law_all(-1) : FLEET_IF(INT(broken) == 0);
     const fleet_float rest = FLEET_JOIN(rest, FLEET_NAME)(common, i, full * 10.0f);
@@ -241,9 +241,9 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     paygo_law lane;
     paygo_law_readings readings;
     const fleet_int sensed_mv = fleet_round(volts * 1000.0f);
+    const fleet_int shifted_mv = sensed_mv + INT(offset_mv);
     const fleet_int read_mv =
-        calm ? sensed_mv
-             : law_choose(~FLEET_IF(INT(frozen_mv) == 0), INT(frozen_mv), sensed_mv + INT(offset_mv));
+        calm ? shifted_mv : law_choose(~FLEET_IF(INT(frozen_mv) == 0), INT(frozen_mv), shifted_mv);
     const fleet_int peak_mv = calm ? sensed_mv : fleet_round(peak_v * 1000.0f);
     const fleet_int panel_peak_mv = fleet_round(panel_peak_v * 1000.0f);
     const fleet_int peak_ma = fleet_round(peak_a * 1000.0f);
@@ -266,7 +266,7 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
     readings.wanted = FLEET_IF(credit_s > 0) & sound; /* in the time that follows */
     if (calm) {
         const fleet_int odd =
-            FLEET_IF(sensed_mv < PAYGO_LAW_GONE_MV) | FLEET_IF(sensed_mv >= common->calm_mv) |
+            FLEET_IF(read_mv < PAYGO_LAW_GONE_MV) | FLEET_IF(readings.battery_peak_mv >= common->calm_mv) |
             FLEET_IF(readings.load_ma >= (int32_t)kit->board.current.trip) |
             FLEET_IF(peak_ma >= (int32_t)kit->board.shorted.trip) | FLEET_IF(steady_a >= common->shorted_a) |
             FLEET_IF(readings.board_dc >= common->calm_dc) |
@@ -354,9 +354,9 @@ FLEET_INLINE int FLEET_JOIN(step, FLEET_NAME)(fleet_block *block, int i, const f
 /* Whether nothing is wrong with any unit of the vector from lane i on, and none of its protections is at work. */
 FLEET_INLINE uint8_t FLEET_JOIN(is_calm, FLEET_NAME)(const fleet_block *block, int i)
 {
-    fleet_int odd = INT(broken) | INT(bms_open) | INT(no_battery) | INT(stuck_on) | INT(offset_mv) | INT(frozen_mv);
-    odd |= FLEET_IF(FLOAT(contact_ohm) != 0.0f) | FLEET_IF(FLOAT(short_a) != 0.0f) | FLEET_IF(FLOAT(surge_v) != 0.0f) |
-           FLEET_IF(FLOAT(imbalance_v) != 0.0f) | FLEET_IF(FLOAT(per_panels) != 1.0f);
+    fleet_int odd = INT(broken) | INT(bms_open) | INT(no_battery) | INT(stuck_on) | INT(frozen_mv);
+    odd |= FLEET_IF(FLOAT(short_a) != 0.0f) | FLEET_IF(FLOAT(surge_v) != 0.0f) | FLEET_IF(FLOAT(imbalance_v) != 0.0f) |
+           FLEET_IF(FLOAT(per_panels) != 1.0f);
     TROUBLE_FIELDS(OR_GUARD, OR_INT)
     return (uint8_t)!fleet_any(~FLEET_IF(odd == 0));
 }
