@@ -49,7 +49,12 @@ def sim() -> None:
     help="The battery's chemistry. The unit takes it for flooded until 'paygo bridge battery' tells it.",
 )
 @click.option(
-    "--capacity", type=FiniteFloat(*CAPACITY_AH), default=18, show_default=True, metavar="AH", help="Its capacity."
+    "--capacity",
+    type=FiniteFloat(*CAPACITY_AH),
+    default=18,
+    show_default=True,
+    metavar="AH",
+    help="Its capacity, of which a unit is told in whole Ah.",
 )
 @click.option(
     "--sabotage",
@@ -108,6 +113,7 @@ def serve(
     \b
     Example, a unit with a lithium battery, which it is told of once it is set up:
       paygo sim serve --link /tmp/unit --board protected --battery lfp --capacity 12
+      paygo bridge provision /tmp/unit --serial SLT220000001 --registry fleet.db
       paygo bridge battery /tmp/unit --replace lfp --capacity 12
     """
     from firmware_sim.plant.battery_sheets import battery_sheet

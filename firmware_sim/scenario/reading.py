@@ -14,7 +14,7 @@ from firmware_sim.fleet.chunk import CODES, PARTS
 from firmware_sim.fleet.engine import DEEDS
 from firmware_sim.fleet.faults import KINDS
 from firmware_sim.fleet.parameters import native
-from firmware_sim.plant.battery_sheets import BATTERIES
+from firmware_sim.plant.battery_sheets import BATTERIES, CAPACITY_AH
 from firmware_sim.plant.catalogue import KITS, PANELS, Kit
 from firmware_sim.plant.loads import APPLIANCES, household
 from firmware_sim.plant.sites import SITES
@@ -295,7 +295,7 @@ class _Reader:
         if table.has("battery"):
             made = replace(made, battery=BATTERIES[table.choice("battery", BATTERIES)])
         if table.has("capacity_ah"):
-            made = replace(made, battery=made.battery.sized(table.number("capacity_ah", 2, 1000)))
+            made = replace(made, battery=made.battery.sized(table.number("capacity_ah", *CAPACITY_AH)))
         if table.has("panel"):
             made = replace(made, panel=PANELS[table.choice("panel", PANELS)])
         if table.has("appliances"):

@@ -188,9 +188,10 @@ class OplinkDriver:
         """Sends a frame. The first such frame of an appliance in time."""
         self._send(frame)
         seconds = ANSWER_SECONDS if self._echoes is False else max(ANSWER_SECONDS, min(ECHO_SECONDS, self._seconds))
+        echoed, self._echoes = self._echoes, None
         answer = self._await(wanted, seconds, sent=frame)
-        if answer is None and self._echoes is None:
-            self._echoes = False
+        if self._echoes is None:
+            self._echoes = echoed if answer is not None else None if echoed else False  # one frame may be lost
         return answer
 
     def _await(self, wanted: Callable[[Frame], bool], seconds: float, sent: Frame | None = None) -> Frame | None:

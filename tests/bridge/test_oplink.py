@@ -105,7 +105,7 @@ class LateWire:
 
     def __init__(self, late_s: float, *, echoes: bool = True) -> None:
         self.now = 0.0
-        self._late_s, self._echoes = late_s, echoes
+        self.late_s, self._echoes = late_s, echoes
         self._written = bytearray()
         self._due: list[tuple[float, bytes]] = []
 
@@ -124,7 +124,7 @@ class LateWire:
         self._written += data
         if OplinkReader().feed(bytes(self._written)):
             heard = bytes(self._written) if self._echoes else b""
-            self._due.append((self.now + self._late_s, heard + ACK))
+            self._due = sorted([*self._due, (self.now + self.late_s, heard + ACK)])
             self._written.clear()
 
     def set_line(self, baud: int, parity: str) -> None:
@@ -155,6 +155,26 @@ def test_a_port_that_does_not_echo_is_waited_for_once(monkeypatch):
     assert driver._command(b"\x03", to=1, tries=1) is None
     assert first > 3
     assert wire.now - first < 0.2
+
+
+def test_a_port_that_ceases_to_echo_is_waited_for_twice(monkeypatch):
+    """Once might be a frame that was lost."""
+    wire = LateWire(0.5)
+    monkeypatch.setattr("hw_bridge.drivers.oplink.time", wire)
+    driver = OplinkDriver(wire)
+
+    def taken_s() -> float:
+        began = wire.now
+        assert (driver._command(b"\x03", to=1, tries=1) is None) == (wire.late_s > 10)
+        return wire.now - began
+
+    assert taken_s() == pytest.approx(0.5, abs=0.01)
+    wire.late_s = 1e9
+    assert [taken_s() > 3 for _ in range(4)] == [True, True, False, False]
+    wire.late_s = 0.1
+    assert taken_s() == pytest.approx(0.1, abs=0.01)
+    wire.late_s = 2.0
+    assert taken_s() == pytest.approx(2.0, abs=0.01), "its echo was heard again"
 
 
 @pytest.fixture
