@@ -37,11 +37,14 @@ static uint8_t parse_number(const char *field, uint32_t *number)
     uint8_t length = 0;
     *number = 0;
     while (is_digit(field[length]) && length < 10U) {
-        const uint32_t next = *number * 10U + (uint32_t)(field[length] - '0');
-        if (next / 10U != *number) {
+        const uint8_t digit = (uint8_t)(field[length] - '0');
+        if (*number > UINT32_MAX / 10U) {
             return 0;
         }
-        *number = next;
+        *number = *number * 10U + digit;
+        if (*number < digit) {
+            return 0;
+        }
         length++;
     }
     return field[length] == '\0' ? length : 0;
@@ -225,24 +228,23 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
     const paygo_saved *live = &firmware->live;
     paygo_event *event = &firmware->event;
     uint32_t boot, seq;
-    bool logged;
+    bool known;
     if (parse_number(fields[0], &boot) == 0 || parse_number(fields[1], &seq) == 0) {
         firmware->reply = PAYGO_REPLY_INVALID;
         return;
     }
-    logged = paygo_storage_event(storage, seq, event);
-    if (logged ? event->boot != boot : boot - 1U >= live->boot || seq - 1U >= live->acked_seq) {
-        seq = 0;
-    } else if (seq > live->acked_seq) {
-        if (paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq) {
+    if (seq > live->acked_seq) {
+        known = paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq && event->boot == boot;
+        if (known) {
             paygo_firmware_change(firmware)->acked_seq = seq;
             paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
             return;
         }
-        seq = 0;
+    } else {
+        known = paygo_storage_event(storage, seq, event) ? event->boot == boot : boot - 1U < live->boot;
     }
     event->boot = boot;
-    event->seq = seq;
+    event->seq = known ? seq : 0;
     firmware->reply = PAYGO_REPLY_ACKNOWLEDGE;
 }
 

@@ -82,9 +82,11 @@ paygo_console_event paygo_console_byte(paygo_console *console, char byte)
 /* H2: a name and one ';' are complete after a short silence. */
 static uint16_t silence_needed(const paygo_console *console)
 {
-    const char *end = memchr(console->line, ';', console->length);
-    const bool name_alone = end != NULL && end == console->line + console->length - 1;
-    return name_alone && !console->spoilt ? PAYGO_SHORT_SILENCE_MS : PAYGO_SILENCE_MS;
+    uint8_t name = 0;
+    while (name < console->length && console->line[name] != ';') {
+        name++;
+    }
+    return name + 1U == console->length && !console->spoilt ? PAYGO_SHORT_SILENCE_MS : PAYGO_SILENCE_MS;
 }
 
 paygo_console_event paygo_console_silence(paygo_console *console, uint16_t elapsed_ms)

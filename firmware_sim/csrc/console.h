@@ -16,12 +16,12 @@
 #define PAYGO_NEVER_MS UINT16_MAX
 
 typedef struct {
-    char line[PAYGO_LINE_MAX + 1U];
+    uint16_t silence_ms;
     uint8_t length;
     bool in_line;
     bool spoilt;    /* too long, or a byte that no command has */
     bool checked;   /* the host has used the check (H6) */
-    uint16_t silence_ms;
+    char line[PAYGO_LINE_MAX + 1U];
 } paygo_console;
 
 typedef enum {

@@ -39,7 +39,7 @@ void hal_write(const paygo_write *write);
  * Sleeps until a console byte came (port_received() > 0), a key was pressed, or the sooner of the two times has passed
  * (on a board they are of the same clock), and at most a second, so that the battery stays protected. Then it fills
  * world_ms and wire_ms (both the time since the last call), what was measured with the highest since the last call, what
- * a clock chip says, and the key. It leaves the other inputs alone.
+ * a clock chip says, and the key. It leaves the other inputs alone; what it never fills, as without a clock chip, is 0.
  */
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs);
 
@@ -57,10 +57,28 @@ void hal_say(const char *bytes, uint16_t length);
 void hal_lock(void);
 void hal_unlock(void);
 
-/* What main.c supplies: takes a console byte, in an interrupt or under hal_lock. */
-void port_receive(char byte);
+/* The console bytes that wait for the firmware; main.c has them. */
+typedef struct {
+    volatile uint8_t length;
+    char bytes[PORT_RX_BYTES];
+} port_received_bytes;
+
+extern port_received_bytes port_rx;
+
+/* Takes a console byte, in an interrupt or under hal_lock. Here, since an interrupt that calls nothing saves little. */
+static inline void port_receive(char byte)
+{
+    const uint8_t length = port_rx.length;
+    if (length < PORT_RX_BYTES) {
+        port_rx.bytes[length] = byte;
+        port_rx.length = (uint8_t)(length + 1U);
+    }
+}
 
 /* How many console bytes wait for the firmware. */
-uint8_t port_received(void);
+static inline uint8_t port_received(void)
+{
+    return port_rx.length;
+}
 
 #endif

@@ -218,6 +218,9 @@ void hal_write(const paygo_write *write)
 #define MIDDLE 512
 #define STEPS 1023L
 
+/* A light's colour is its pin, counted from GREEN_PIN on. */
+typedef char lights_fit[PAYGO_GREEN * GREEN_PIN == GREEN_PIN && PAYGO_RED * GREEN_PIN == RED_PIN ? 1 : -1];
+
 /* Every voltage and current at which a protection trips can be seen (law.c). */
 typedef char sees_voltages[STEPS * MV_PER_STEP > 27000L ? 1 : -1];
 typedef char sees_currents[(STEPS - MIDDLE) * MA_PER_STEP > 25000L ? 1 : -1];
@@ -226,26 +229,26 @@ typedef char sees_currents[(STEPS - MIDDLE) * MA_PER_STEP > 25000L ? 1 : -1];
 #define LONGEST_SLEEP_MS 1000U
 
 static volatile uint16_t elapsed_ms;
-static volatile uint16_t target_steps; /* of the ADC: at these the charge switch is opened, 0: it is open */
+static volatile uint16_t target_steps; /* of the ADC: at these the charge switch is opened, 0: it stays open */
 static volatile uint16_t battery_steps, battery_peak_steps;
 static volatile char key;
 static char held;
-static uint8_t held_ms;
+static uint8_t unsure_ms; /* until it counts */
 
 /* Which key is down. One row at a time is pulled low, and with it the column of a key that is down. */
 static char key_down(void)
 {
-    static const char keys[12] PAYGO_FLASH = "123456789*0#";
+    static const char keys[12] PAYGO_FLASH = "*0#789456123";
     const char *key_at = keys;
     char found = '\0';
     uint8_t row, column, columns, settle;
-    for (row = 1U; row <= 1U << 3 && found == '\0'; row = (uint8_t)(row << 1)) {
+    for (row = 1U << 3; row > 0; row >>= 1) {
         DDRB = row;
         for (settle = 0; settle < 8U; settle++) {
             __asm__ volatile("nop");
         }
-        columns = (uint8_t)((PINB >> 4 & 3U) | (PIND & 1U << 2));
-        for (column = 1U; column <= 1U << 2; column = (uint8_t)(column << 1)) {
+        columns = (uint8_t)((PINB & 3U << 4) | ((unsigned)PIND << 4 & 1U << 6));
+        for (column = 1U << 4; column <= 1U << 6; column = (uint8_t)(column << 1)) {
             if ((columns & column) == 0) {
                 found = paygo_flash_char(key_at);
             }
@@ -276,22 +279,23 @@ ISR(TIMER0_COMPA_vect)
 {
     const char down = key_down();
     const uint16_t steps = ADC;
+    const uint16_t passed = elapsed_ms;
     battery_steps = steps;
     if (battery_peak_steps < steps) {
         battery_peak_steps = steps;
     }
     switch_charge(steps);
     begin_conversion(BATTERY_VOLTS);
-    if (elapsed_ms < UINT16_MAX) {
-        elapsed_ms++;
+    if (passed < UINT16_MAX) {
+        elapsed_ms = (uint16_t)(passed + 1U);
     }
     if (down != held) {
         held = down;
-        held_ms = 0;
-    } else if (held_ms < DEBOUNCE_MS) {
-        held_ms++;
-        if (held_ms == DEBOUNCE_MS) {
-            key = held;
+        unsure_ms = DEBOUNCE_MS;
+    } else if (unsure_ms > 0) {
+        unsure_ms--;
+        if (unsure_ms == 0) {
+            key = down;
         }
     }
 }
@@ -311,20 +315,24 @@ void hal_init(void)
     sei();
 }
 
-/* A tenth of a millisecond, for which timer 0 has to wait. */
-static uint16_t convert(uint8_t channel)
+/* Once the conversion that is under way is there. */
+static uint16_t convert_next(uint8_t channel)
 {
-    uint16_t steps;
-    TIMSK0 = 0;
     while (ADC_BUSY) {
     }
     begin_conversion(channel);
     while (ADC_BUSY) {
     }
-    steps = ADC;
-    begin_conversion(BATTERY_VOLTS);
-    while (ADC_BUSY) {
-    }
+    return ADC;
+}
+
+/* A tenth of a millisecond, for which timer 0 has to wait. */
+static uint16_t convert(uint8_t channel)
+{
+    uint16_t steps;
+    TIMSK0 = 0;
+    steps = convert_next(channel);
+    (void)convert_next(BATTERY_VOLTS);
     TIMSK0 = 1U << OCIE0A;
     return steps;
 }
@@ -342,14 +350,18 @@ uint32_t hal_first_boot(void)
 
 void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
 {
-    const uint32_t due_ms = wire_due_ms < world_due_ms ? wire_due_ms : world_due_ms;
-    const uint16_t longest = due_ms < LONGEST_SLEEP_MS ? (uint16_t)due_ms : LONGEST_SLEEP_MS;
     uint8_t channel;
+    uint16_t passed;
     hal_lock();
-    while (elapsed_ms < longest && port_received() == 0 && key == '\0') {
+    for (;;) {
+        passed = elapsed_ms;
+        if (passed >= wire_due_ms || passed >= world_due_ms || passed >= LONGEST_SLEEP_MS || port_received() > 0 ||
+            key != '\0') {
+            break;
+        }
         sleep_once();
     }
-    inputs->world_ms = inputs->wire_ms = elapsed_ms;
+    inputs->world_ms = inputs->wire_ms = passed;
     inputs->key = key;
     inputs->measured.battery_mv = (int16_t)((int16_t)battery_steps * MV_PER_STEP);
     inputs->measured.battery_peak_mv = (uint16_t)(battery_peak_steps * MV_PER_STEP);
@@ -362,7 +374,6 @@ void hal_wait(uint32_t wire_due_ms, uint32_t world_due_ms, paygo_inputs *inputs)
         (&inputs->measured.battery_mv)[channel] =
             (int16_t)(channel == PANEL_VOLTS ? steps * MV_PER_STEP : (steps - MIDDLE) * MA_PER_STEP);
     }
-    inputs->rtc_s = 0; /* no clock chip */
     inputs->measured.temperature_dc = inputs->measured.board_dc = 250; /* no sensors; the law takes it as room temperature */
 }
 
@@ -375,18 +386,17 @@ void hal_act(const paygo_outputs *outputs)
 {
     uint8_t pins;
     hal_lock();
-    target_steps = outputs->charge ? outputs->target_mv / MV_PER_STEP : 0;
-    switch_charge(battery_steps);
     pins = (uint8_t)(PORTD & ~(OUTPUT_PIN | GREEN_PIN | RED_PIN));
+    target_steps = 0;
+    if (outputs->charge) {
+        target_steps = outputs->target_mv / MV_PER_STEP;
+    } else {
+        pins &= (uint8_t)~CHARGE_PIN;
+    }
     if (outputs->output) {
         pins |= OUTPUT_PIN;
     }
-    if (outputs->light == PAYGO_GREEN) {
-        pins |= GREEN_PIN;
-    } else if (outputs->light == PAYGO_RED) {
-        pins |= RED_PIN;
-    }
-    PORTD = pins;
+    PORTD = (uint8_t)(pins | outputs->light * GREEN_PIN);
     hal_unlock();
 }
 
