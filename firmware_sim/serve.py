@@ -215,7 +215,8 @@ class Server:
         self._selector.register(source, selectors.EVENT_READ, act)
 
     def _drop(self, client: socket.socket) -> None:
-        self._selector.unregister(client)
+        with suppress(KeyError):  # a signal may have ended this once before it was done
+            self._selector.unregister(client)
         self._clients.pop(client, None)
         if client is self._wire:
             self._wire = self._remote = None
@@ -229,13 +230,15 @@ class Server:
             ready = self._selector.select(self._timeout())
             now = time.monotonic()
             elapsed, last = now - last, now
-            for key, _ in ready:
-                key.data(key.fileobj)
             world_rest += elapsed * self.speed * 1000
             wire_rest += elapsed * 1000
             self.unit.pass_time(int(world_rest), int(wire_rest))
             world_rest %= 1
             wire_rest %= 1
+            for key, _ in ready:
+                key.data(key.fileobj)
+            if ready:
+                self.unit.pass_time(0)
             self._say()
 
     def _timeout(self) -> float | None:

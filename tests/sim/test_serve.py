@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from serial import Serial, serial_for_url
-from sim_rig import HDK_SETUP, SETUP, WEEK_2
+from sim_rig import HDK_SETUP, SETUP, WEEK_2, ready_unit
 
+from firmware_sim.serve import Address, Server
 from firmware_sim.storage import IMAGE_BYTES
 
 COMMAND = [sys.executable, "-m", "firmware_sim", "serve", "--json"]
@@ -147,6 +148,40 @@ def test_world_time_is_scaled_or_stands_still(tmp_path: Path):
             assert time.monotonic() - begin < 20
             select.select([], [], [], 0.05)
         assert now - first < (time.monotonic() - begin + 1) * 1000
+
+
+@pytest.mark.parametrize("speed", [1, 60, 3600])
+def test_what_is_read_is_of_the_moment_of_the_question(tmp_path: Path, speed: int):
+    """World time is exact, although a unit that nobody asks goes on five times a second only."""
+    with serving("--control", str(tmp_path / "control"), speed=str(speed)) as unit, unit.connect() as control:
+
+        def timed() -> tuple[float, float, float]:
+            before = time.monotonic()
+            now = asked(control, b'{"op":"read"}')["time"]
+            return before, now, time.monotonic()
+
+        first = timed()
+        for _ in range(5):
+            select.select([], [], [], 0.15)
+            last = timed()
+            passed = last[1] - first[1]
+            assert (last[0] - first[2]) * speed - 0.002 <= passed <= (last[2] - first[0]) * speed + 0.002
+
+
+def test_a_signal_in_the_middle_of_a_client_s_leaving_is_no_error(tmp_path: Path):
+    def interrupted(client: socket.socket) -> None:
+        server._selector.unregister = unregister
+        unregister(client)
+        raise KeyboardInterrupt
+
+    with Server(ready_unit(), control=Address(tmp_path / "control")) as server:
+        unregister = server._selector.unregister
+        server._selector.unregister = interrupted
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "control"))
+        with pytest.raises(KeyboardInterrupt):
+            server.run()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_requests_do_not_stop_the_wire_time(tmp_path: Path):
