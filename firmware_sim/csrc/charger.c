@@ -4,14 +4,12 @@
 #include "apart.h"
 #include "flash.h"
 
-#include <string.h>
-
-static const paygo_battery_limits *battery_of(const paygo_charger *charger)
+static PAYGO_APART const paygo_battery_limits *battery_of(const paygo_charger *charger)
 {
     return &paygo_battery_presets[charger->chemistry];
 }
 
-static const paygo_board_limits *board_of(const paygo_charger *charger)
+static PAYGO_APART const paygo_board_limits *board_of(const paygo_charger *charger)
 {
     return &paygo_board_presets[charger->board];
 }
@@ -21,24 +19,17 @@ bool paygo_charger_fits(const paygo_charger *charger, uint8_t chemistry)
     return (paygo_flash_byte(&board_of(charger)->chemistries) & 1U << chemistry) != 0;
 }
 
-/* Which battery it is. Lead is charged most mildly as gel. */
-static void set_battery(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah)
-{
-    charger->chemistry = paygo_charger_fits(charger, chemistry) ? chemistry : (uint8_t)PAYGO_GEL;
-    charger->capacity_ah = capacity_ah;
-    charger->judged = false;
-}
-
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts)
 {
-    set_battery(charger, chemistry, capacity_ah);
-    memset(&charger->law, 0, sizeof charger->law);
+    paygo_charger_replace(charger, chemistry, capacity_ah);
     paygo_law_begin(&charger->law, battery_of(charger), board_of(charger), alerts);
 }
 
 void paygo_charger_replace(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah)
 {
-    set_battery(charger, chemistry, capacity_ah);
+    charger->chemistry = paygo_charger_fits(charger, chemistry) ? chemistry : (uint8_t)PAYGO_GEL; /* lead's mildest */
+    charger->capacity_ah = capacity_ah;
+    charger->judged = false;
     charger->law.target_mv = (int16_t)paygo_flash_word(&battery_of(charger)->absorption_mv);
     charger->law.stage = PAYGO_BULK;
     charger->law.stage_s = charger->law.low_s = 0;

@@ -32,17 +32,17 @@ typedef struct {
 } paygo_measured;
 
 typedef struct {
-    paygo_law law;
-    paygo_measured measured; /* last; its peaks are the highest since the law's last step */
     uint16_t capacity_ah;
     uint8_t chemistry;       /* a paygo_chemistry */
     uint8_t board;           /* a paygo_board */
     bool judged;             /* the law has seen `measured` */
+    paygo_law law;
+    paygo_measured measured; /* last; its peaks are the highest since the law's last step */
 } paygo_charger;
 
 /*
- * After a start: the law begins anew, with the alerts that are active (bit i: alert i). The board is what
- * charger->board says; a chemistry that it cannot charge is taken for the mildest that it can.
+ * After a start, of a charger that is all zero but for its board: the law begins, with the alerts that are active (bit i:
+ * alert i). A chemistry that it cannot charge is taken for the mildest that it can.
  */
 void paygo_charger_begin(paygo_charger *charger, uint8_t chemistry, uint16_t capacity_ah, uint16_t alerts);
 

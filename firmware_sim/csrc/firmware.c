@@ -7,8 +7,14 @@
 /* World time that was held is counted in parts, so that each fits into 16 bits. */
 #define LONGEST_PASS_MS 60000U
 
+/* The sooner of two times. */
+static PAYGO_APART uint16_t sooner(uint16_t due, uint32_t other)
+{
+    return other < due ? (uint16_t)other : due;
+}
+
 /* Whether the bit of an alert is set. */
-static PAYGO_APART bool has(unsigned bits, paygo_alert alert)
+static bool has(unsigned bits, paygo_alert alert)
 {
     return (bits >> (uint8_t)alert & 1U) != 0;
 }
@@ -172,7 +178,7 @@ static bool enter_test(paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
     uint16_t *test = &firmware->next.tests[next_test(&firmware->live)];
-    uint16_t wait = paygo_unit_wait_left(unit);
+    uint16_t wait = unit->wait;
     if (wait < *test) {
         wait = *test;
     }
@@ -193,9 +199,9 @@ static bool enter_test(paygo_firmware *firmware)
 }
 
 /* What is answered to the command whose effect is stored now, or could not be stored. */
-static PAYGO_APART paygo_reply reply_after(paygo_after after)
+static paygo_reply reply_after(paygo_after after)
 {
-    return after == PAYGO_AFTER_KEYPAD_ENTRY ? PAYGO_REPLY_NONE : (paygo_reply)after;
+    return (paygo_reply)(after & (PAYGO_AFTER_KEYPAD_ENTRY - 1));
 }
 
 /* An entry is being judged, in slices (H3). */
@@ -211,10 +217,9 @@ static bool is_free(const paygo_firmware *firmware)
 }
 
 /* Whether a verdict has changed something that has to be stored before it is answered (H12). */
-static bool changes(const paygo_verdict *verdict)
+static bool changes(const paygo_entry *entry)
 {
-    return verdict->type != PAYGO_ALREADY_USED && verdict->reason != PAYGO_REASON_WAITING &&
-           verdict->reason != PAYGO_REASON_LENGTH && verdict->reason != PAYGO_REASON_DIGITS;
+    return entry->counts && entry->decoder.verdict.type != PAYGO_ALREADY_USED;
 }
 
 /* Walks a part of the entry that is being judged. Once it is judged, and nothing else is under way, it is applied. */
@@ -237,11 +242,11 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     answer(firmware, verdict->type, verdict->reason);
     firmware->answer_seconds = firmware->next.unit.credit;
     if (verdict->reason == PAYGO_REASON_WAITING) {
-        firmware->answer_seconds.low = paygo_unit_wait_left(&firmware->next.unit);
+        firmware->answer_seconds.low = firmware->next.unit.wait;
         firmware->answer_seconds.high = 0;
     }
     paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
-    if (changes(verdict)) {
+    if (changes(&firmware->entry)) {
         paygo_firmware_save(firmware, from);
         return;
     }
@@ -362,13 +367,19 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
     }
 }
 
+/* How many events nobody has acknowledged, at most PAYGO_EVENTS. */
+static uint8_t events_waiting(const paygo_saved *saved)
+{
+    return (uint8_t)((uint8_t)saved->event_seq - (uint8_t)saved->acked_seq);
+}
+
 /* Gives firmware->event the next number, in the log that is being stored, and begins to store it. */
 static PAYGO_APART void begin_event(paygo_firmware *firmware, paygo_after after)
 {
     paygo_saved *next = &firmware->next;
     next->event_seq++;
     firmware->event.seq = next->event_seq;
-    if (next->event_seq - next->acked_seq > PAYGO_EVENTS) {
+    if (events_waiting(next) > PAYGO_EVENTS) {
         next->acked_seq++;
     }
     begin_record(firmware, PAYGO_RECORD_EVENT, after);
@@ -433,7 +444,7 @@ bool paygo_firmware_oldest_event(const paygo_firmware *firmware, const paygo_rea
 static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
 {
     paygo_saved *live = &firmware->live;
-    if (live->event_seq - live->acked_seq >= PAYGO_EVENTS) {
+    if (events_waiting(live) >= PAYGO_EVENTS) {
         if (paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
             return false;
         }
@@ -471,10 +482,10 @@ static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
      1U << PAYGO_ALERT_SHORT_CIRCUIT)
 
 /* With what an alert is told that began or ended. */
-static int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert, bool ends)
+static PAYGO_APART int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert)
 {
     const uint16_t latched = firmware->latched_value[alert];
-    if (ends && alert != PAYGO_ALERT_BATTERY_REFUSED) {
+    if (has(firmware->live.reported, alert) && alert != PAYGO_ALERT_BATTERY_REFUSED) {
         return paygo_alert_value(firmware, alert);
     }
     return has(OF_PEAKS, alert) ? (int32_t)latched : (int16_t)latched;
@@ -485,22 +496,22 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
     const uint16_t reported = firmware->live.reported;
     const uint16_t active = paygo_firmware_alerts(firmware);
-    paygo_alert due = PAYGO_ALERTS;
-    uint8_t i;
-    for (i = PAYGO_ALERTS; i > 0; i--) {
-        const paygo_alert alert = (paygo_alert)(i - 1U);
-        if (has(active, alert) && !has(reported | firmware->latched, alert)) {
-            latch(firmware, alert, paygo_alert_value(firmware, alert));
-        }
-        if (has(reported, alert) ? !has(active, alert) : has(firmware->latched, alert)) {
-            due = alert;
+    uint16_t bits = (uint16_t)(active & ~(reported | firmware->latched));
+    uint8_t alert;
+    for (alert = 0; bits != 0; alert++, bits >>= 1) {
+        if ((bits & 1U) != 0) {
+            latch(firmware, (paygo_alert)alert, paygo_alert_value(firmware, (paygo_alert)alert));
         }
     }
-    if (due == PAYGO_ALERTS || !event_fits(firmware, storage)) {
+    bits = (uint16_t)((reported & ~active) | (firmware->latched & ~reported));
+    if (bits == 0 || !event_fits(firmware, storage)) {
         return false;
     }
+    for (alert = 0; (bits & 1U) == 0; alert++) {
+        bits >>= 1;
+    }
     (void)paygo_firmware_change(firmware);
-    change_alert(firmware, due, value_to_tell(firmware, due, has(reported, due)), PAYGO_AFTER_NOTHING);
+    change_alert(firmware, (paygo_alert)alert, value_to_tell(firmware, (paygo_alert)alert), PAYGO_AFTER_NOTHING);
     return true;
 }
 
@@ -543,7 +554,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
 static bool clock_matters(const paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
-    return (paygo_unit_active(unit) && !unit->unlocked) || paygo_unit_wait_left(unit) > 0 ||
+    return (paygo_unit_active(unit) && !unit->unlocked) || unit->wait > 0 ||
            firmware->live.tests[next_test(&firmware->live)] > 0;
 }
 
@@ -614,15 +625,10 @@ static void read_keypad(paygo_firmware *firmware, char pressed, uint16_t wire_ms
     }
 }
 
-static bool event_waits(const paygo_firmware *firmware)
-{
-    return firmware->live.event_seq != firmware->live.acked_seq;
-}
-
 /* H20: the oldest event that nobody acknowledged, to a host that knows events (H7). */
 static void send_event(paygo_firmware *firmware, const paygo_reader *storage)
 {
-    if (firmware->extended_host && firmware->repeat_ms == 0 && is_free(firmware) && event_waits(firmware)) {
+    if (firmware->extended_host && firmware->repeat_ms == 0 && is_free(firmware) && events_waiting(&firmware->live) > 0) {
         firmware->repeat_ms = PAYGO_EVENT_REPEAT_MS;
         if (paygo_firmware_oldest_event(firmware, storage, &firmware->event)) {
             firmware->reply = PAYGO_REPLY_EVENT;
@@ -658,24 +664,16 @@ static uint32_t wire_due_ms(const paygo_firmware *firmware)
     if (judging(firmware) || firmware->command_waiting) {
         return 0;
     }
-    if (firmware->extended_host && firmware->repeat_ms < due && event_waits(firmware)) {
-        due = firmware->repeat_ms;
+    if (firmware->extended_host && events_waiting(&firmware->live) > 0) {
+        due = sooner(due, firmware->repeat_ms);
     }
-    if (firmware->light.blinks > 0 && PAYGO_BLINK_MS < due) {
-        due = PAYGO_BLINK_MS;
+    if (firmware->light.blinks > 0) {
+        due = sooner(due, PAYGO_BLINK_MS);
     }
-    if (firmware->keypad.entering && PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms < due) {
-        due = (uint16_t)(PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms);
+    if (firmware->keypad.entering) {
+        due = sooner(due, PAYGO_KEY_TIMEOUT_MS - firmware->keypad.idle_ms);
     }
     return due < PAYGO_NEVER_MS ? due : UINT32_MAX;
-}
-
-/* Brings a time down to another one, if that is sooner. */
-static void hasten(uint16_t *due, uint32_t other)
-{
-    if (other < *due) {
-        *due = (uint16_t)other;
-    }
 }
 
 /* Credit or a test that ends, a clock to be stored, a step of the law, a comparison of clocks. */
@@ -685,16 +683,16 @@ static uint32_t world_due_ms(const paygo_firmware *firmware, uint32_t rtc_s)
     uint16_t due_s = paygo_charger_due_s(&firmware->charger);
     if (firmware->storage == PAYGO_STORAGE_READY) {
         if (!unit->unlocked && unit->credit.high == 0 && unit->credit.low > 0) {
-            hasten(&due_s, unit->credit.low);
+            due_s = sooner(due_s, unit->credit.low);
         }
         if (firmware->test_s > 0) {
-            hasten(&due_s, firmware->test_s);
+            due_s = sooner(due_s, firmware->test_s);
         }
         if (clock_matters(firmware) && !firmware->saving) {
-            hasten(&due_s, firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
+            due_s = sooner(due_s, firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
         }
         if (rtc_s != 0) {
-            hasten(&due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
+            due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
         }
     }
     return due_s * UINT32_C(1000) - firmware->rest_ms;
@@ -703,8 +701,8 @@ static uint32_t world_due_ms(const paygo_firmware *firmware, uint32_t rtc_s)
 /* Time waits while something is said, and is counted from its end on. */
 static void hold(paygo_firmware *firmware, const paygo_inputs *inputs)
 {
-    const uint32_t wire_ms = inputs->wire_ms < PAYGO_NEVER_MS ? inputs->wire_ms + firmware->held_wire_ms : PAYGO_NEVER_MS;
-    firmware->held_wire_ms = (uint16_t)(wire_ms < PAYGO_NEVER_MS ? wire_ms : PAYGO_NEVER_MS);
+    const uint16_t held_ms = firmware->held_wire_ms;
+    firmware->held_wire_ms = (uint16_t)(held_ms + sooner((uint16_t)(PAYGO_NEVER_MS - held_ms), inputs->wire_ms));
     firmware->held_world_ms += inputs->world_ms;
 }
 
@@ -714,8 +712,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
     const uint16_t wire_ms = firmware->held_wire_ms;
     paygo_charger_measure(&firmware->charger, &inputs->measured);
     do {
-        uint16_t world_ms = LONGEST_PASS_MS;
-        hasten(&world_ms, firmware->held_world_ms);
+        const uint16_t world_ms = sooner(LONGEST_PASS_MS, firmware->held_world_ms);
         firmware->held_world_ms -= world_ms;
         pass_time(firmware, inputs->rtc_s, world_ms);
     } while (firmware->held_world_ms > 0);

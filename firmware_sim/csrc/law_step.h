@@ -5,12 +5,16 @@
 #ifndef PAYGO_LAW_STEP_H
 #define PAYGO_LAW_STEP_H
 
+#include "apart.h"
 #include "flash.h"
 #include "law.h"
 
-/* Vectors want everything inline, small chips do not. */
-#ifndef PAYGO_LAW_INLINE
+/* Vectors want everything inline, small chips do not: what is used more than once is there once. */
+#ifdef PAYGO_LAW_INLINE
+#define PAYGO_LAW_APART PAYGO_LAW_INLINE
+#else
 #define PAYGO_LAW_INLINE static
+#define PAYGO_LAW_APART static PAYGO_APART
 #endif
 
 /* Some vectors have these as instructions. */
@@ -40,8 +44,8 @@
 static const paygo_limit law_hot PAYGO_FLASH = {0, -100, 0, 0};
 static const paygo_limit law_cold PAYGO_FLASH = {-1, 10, 0, 0};
 
-/* A fault that is there or not, 1 or 0, is one after 5 s, and over after 60. */
-static const paygo_limit law_fault PAYGO_FLASH = {1, 0, 5, 60};
+/* A fault that is there or not, -1 or 0, is one after 5 s, and over after 60. */
+static const paygo_limit law_fault PAYGO_FLASH = {-1, 0, 5, 60};
 
 /* `a` if `so`, and otherwise `b`; `a` or 0. */
 PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, paygo_law_int b)
@@ -49,12 +53,12 @@ PAYGO_LAW_INLINE paygo_law_int law_choose(paygo_law_flag so, paygo_law_int a, pa
     return PAYGO_LAW_CHOOSE(so, a, b);
 }
 
-PAYGO_LAW_INLINE paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
+PAYGO_LAW_APART paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
 {
-    return a & (paygo_law_int)so;
+    return PAYGO_LAW_CHOOSE(so, a, (paygo_law_int){0});
 }
 
-PAYGO_LAW_INLINE paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
+PAYGO_LAW_APART paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
 {
     return PAYGO_LAW_LEAST(a, b);
 }
@@ -75,16 +79,22 @@ PAYGO_LAW_INLINE paygo_law_flag law_not(paygo_law_flag so)
     return (paygo_law_flag)~so;
 }
 
+/* `a` of so many 1024ths. */
+PAYGO_LAW_APART paygo_law_int law_scaled(paygo_law_int a, int share)
+{
+    return (paygo_law_int)((a * (int32_t)share) >> 10);
+}
+
 /* How long something has been so. */
-PAYGO_LAW_INLINE paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int dt_s)
+PAYGO_LAW_APART paygo_law_time law_hold(paygo_law_time held_s, paygo_law_flag so, int dt_s)
 {
     const paygo_law_int held = (paygo_law_int)held_s + dt_s;
     return (paygo_law_time)law_only(so, law_least(held, law_all(PAYGO_LAW_LONGEST_S)));
 }
 
-/* A protection against too much, or against too little: that is cleared above where it trips. */
-PAYGO_LAW_INLINE void law_guard(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit,
-                                paygo_law_int clear_s, int dt_s)
+/* A protection against too much, or against too little: that is cleared above where it trips. Returns the next one. */
+PAYGO_LAW_INLINE paygo_guard *law_guard(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit,
+                                        paygo_law_int clear_s, int dt_s)
 {
     const paygo_law_flag was = (paygo_law_flag)guard->active;
     const int trip = LAW_LIMIT(limit->trip);
@@ -98,17 +108,18 @@ PAYGO_LAW_INLINE void law_guard(paygo_guard *guard, paygo_law_int reading, const
     const paygo_law_flag flips = asks & PAYGO_LAW_IF((paygo_law_int)held >= delay_s);
     guard->held_s = (paygo_law_time)law_only(law_not(flips), (paygo_law_int)held);
     guard->active = (paygo_law_small)(was ^ flips);
+    return guard + 1;
 }
 
 /* The same with the limit's own delay of clearing. */
-PAYGO_LAW_INLINE void law_watch(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit, int dt_s)
+PAYGO_LAW_INLINE paygo_guard *law_watch(paygo_guard *guard, paygo_law_int reading, const paygo_limit *limit, int dt_s)
 {
-    law_guard(guard, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), dt_s);
+    return law_guard(guard, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), dt_s);
 }
 
 /* Whether a load's fault is told of, which an output that is tried again and fails again is once. */
-PAYGO_LAW_INLINE paygo_law_flag law_told(paygo_law_small *was_told, paygo_law_time *good_s, paygo_law_flag active,
-                                         paygo_law_flag good, int dt_s)
+PAYGO_LAW_APART paygo_law_flag law_told(paygo_law_small *was_told, paygo_law_time *good_s, paygo_law_flag active,
+                                        paygo_law_flag good, int dt_s)
 {
     paygo_law_flag told = (paygo_law_flag)*was_told;
     *good_s = law_hold(*good_s, told & good, dt_s);
@@ -118,7 +129,7 @@ PAYGO_LAW_INLINE paygo_law_flag law_told(paygo_law_small *was_told, paygo_law_ti
 }
 
 /* What takes the output. */
-PAYGO_LAW_INLINE paygo_law_flag law_blocks(const paygo_law *law)
+PAYGO_LAW_APART paygo_law_flag law_blocks(const paygo_law *law)
 {
     return (paygo_law_flag)law->overvoltage.active | (paygo_law_flag)law->undervoltage.active |
            (paygo_law_flag)law->output_high.active | (paygo_law_flag)law->lost.active |
@@ -144,17 +155,18 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int trips = (paygo_law_int)law->shorted_trips;
     const paygo_law_flag given_up = PAYGO_LAW_IF(trips > PAYGO_LAW_TRIES);
     const paygo_law_int try_s = law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * trips);
+    paygo_guard *guard = (paygo_guard *)(void *)law; /* the state begins with them */
     paygo_law_flag tripped, told;
-    law_watch(&law->overvoltage, battery_mv, &battery->overvoltage, dt_s);
-    law_watch(&law->panel, readings->panel_peak_mv, &board->panel, dt_s);
-    law_watch(&law->output_high, readings->output_peak_mv, &board->output, dt_s);
-    law_watch(&law->lost, lost_mv, &battery->lost, dt_s);
-    law_watch(&law->current, readings->load_ma, &board->current, dt_s);
-    law_guard(&law->shorted, readings->load_peak_ma, &board->shorted, try_s, dt_s);
-    law_watch(&law->hot, warmest_dc, &law_hot, dt_s);
-    law_watch(&law->cold, battery_dc - LAW_LIMIT(battery->charge_min_dc), &law_cold, dt_s);
-    law_watch(&law->stuck, law_only(leaks, law_all(1)), &law_fault, dt_s);
-    law_watch(&law->blind, law_only(blind, law_all(1)), &law_fault, dt_s);
+    guard = law_watch(guard, battery_mv, &battery->overvoltage, dt_s) + 1; /* the one against a low voltage has its own */
+    guard = law_watch(guard, readings->panel_peak_mv, &board->panel, dt_s);
+    guard = law_watch(guard, readings->output_peak_mv, &board->output, dt_s);
+    guard = law_watch(guard, lost_mv, &battery->lost, dt_s);
+    guard = law_watch(guard, readings->load_ma, &board->current, dt_s);
+    guard = law_guard(guard, readings->load_peak_ma, &board->shorted, try_s, dt_s);
+    guard = law_watch(guard, warmest_dc, &law_hot, dt_s);
+    guard = law_watch(guard, battery_dc - LAW_LIMIT(battery->charge_min_dc), &law_cold, dt_s);
+    guard = law_watch(guard, (paygo_law_int)leaks, &law_fault, dt_s);
+    (void)law_watch(guard, (paygo_law_int)blind, &law_fault, dt_s);
 
     /* What follows of a load's fault. */
     tripped = (paygo_law_flag)law->shorted.active & law_not(was_shorted);
@@ -170,13 +182,13 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
 /* Bit i: alert i is active. Two alerts are not the law's. */
 PAYGO_LAW_INLINE paygo_law_int law_alerts(const paygo_law *law)
 {
-    const paygo_guard *guards = (const paygo_guard *)(const void *)law; /* the state begins with them */
+    const paygo_guard *const first = (const paygo_guard *)(const void *)law; /* the state begins with them */
+    const paygo_guard *guard = first + PAYGO_GUARDS;
     paygo_law_int bits = law_all(0);
-    uint8_t i = PAYGO_GUARDS;
-    while (i > 0) {
-        i--;
-        bits = bits + bits - (paygo_law_int)guards[i].active;
-    }
+    do {
+        guard--;
+        bits = bits + bits - (paygo_law_int)guard->active;
+    } while (guard != first);
     bits = ((bits & ~3) << 2) | (bits & 3);
     return bits | law_only((paygo_law_flag)law->current_told, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
            law_only((paygo_law_flag)law->shorted_told, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT));
@@ -195,14 +207,13 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_flag warmth_known =
         PAYGO_LAW_IF(readings->battery_dc >= -500) & PAYGO_LAW_IF(readings->battery_dc <= 1200);
     const paygo_law_int battery_dc = law_choose(warmth_known, readings->battery_dc, law_all(250));
+    const int compensation = LAW_LIMIT(battery->compensation);
     const paygo_law_int compensated_dc =
         law_least(law_most(battery_dc, law_all(0)), law_all(500));
-    const paygo_law_int more_mv =
-        (int)((INT32_C(250) * LAW_LIMIT(battery->compensation)) >> 10) -
-        (paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10);
+    const paygo_law_int more_mv = law_scaled(law_all(250), compensation) - law_scaled(compensated_dc, compensation);
     const paygo_law_int sag_mv =
         law_only(law_not((paygo_law_flag)law->undervoltage.active),
-                 (paygo_law_int)((readings->load_ma * (int32_t)LAW_LIMIT(battery->sag)) >> 10));
+                 law_scaled(readings->load_ma, LAW_LIMIT(battery->sag)));
     const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
     const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
 

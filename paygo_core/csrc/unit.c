@@ -112,7 +112,7 @@ void paygo_unit_begin(paygo_entry *entry, paygo_unit *unit, const paygo_config *
     reason = entry->decoder.verdict.reason;
     entry->counts = reason != PAYGO_REASON_LENGTH && reason != PAYGO_REASON_DIGITS; /* T22: the rest is no entry */
     entry->open = true;
-    if (entry->counts && paygo_unit_wait_left(unit) > 0) {
+    if (entry->counts && unit->wait > 0) {
         paygo_decode_refuse(&entry->decoder, PAYGO_REASON_WAITING);
         entry->counts = false;
     }

@@ -28,8 +28,8 @@ DEFECTS = {
     ),
     "a load's sag counts as low": ("battery_mv + sag_mv, &battery->undervoltage", "battery_mv, &battery->undervoltage"),
     "temperature does not compensate": (
-        "(int)((INT32_C(250) * LAW_LIMIT(battery->compensation)) >> 10) -",
-        "(paygo_law_int)((compensated_dc * (int32_t)LAW_LIMIT(battery->compensation)) >> 10) -",
+        "law_scaled(law_all(250), compensation) -",
+        "law_scaled(compensated_dc, compensation) -",
     ),
     "absorption never ends": (
         "to_float = (in_absorption & absorbed & law_not(equalise_due)) | equalised;",
