@@ -98,9 +98,9 @@ READ_FROM_IMAGE = """
 
 #include <string.h>
 
-static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+static uint8_t read_image(void *context, uint16_t offset)
 {
-    memcpy(bytes, (const uint8_t *)context + offset, length);
+    return ((const uint8_t *)context)[offset];
 }
 
 static void paygo_read_from_image(paygo_reader *reader, const uint8_t *image)

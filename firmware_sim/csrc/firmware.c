@@ -398,13 +398,29 @@ static bool event_elsewhere(paygo_firmware *firmware)
     return true;
 }
 
+/* What the record that is being stored is made of. */
+static PAYGO_APART void *content(paygo_firmware *firmware)
+{
+    switch (firmware->record.kind) {
+    case PAYGO_RECORD_FACTORY:
+        return &firmware->factory;
+    case PAYGO_RECORD_SLOT:
+        return &firmware->next;
+    case PAYGO_RECORD_CLOCK:
+        return &firmware->wakes_at;
+    case PAYGO_RECORD_EVENT:
+    default:
+        return &firmware->event;
+    }
+}
+
 /* A piece is written. The last one is followed by reading the record back. */
 static void piece_written(paygo_firmware *firmware, const paygo_reader *storage, paygo_outputs *outputs)
 {
     paygo_record *record = &firmware->record;
     if (record->at < record->length) {
         firmware->piece_due = true;
-    } else if (paygo_record_stored(record, storage, &firmware->journal)) {
+    } else if (paygo_record_stored(record, content(firmware), storage, &firmware->journal)) {
         record_stored(firmware, outputs);
     } else if (event_elsewhere(firmware) || paygo_record_elsewhere(record)) {
         firmware->piece_due = true;
@@ -731,17 +747,6 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
     send_event(firmware, &inputs->storage);
 }
 
-/* The next piece of the record that is being stored. */
-static PAYGO_APART void make_piece(paygo_firmware *firmware, paygo_write *write)
-{
-    paygo_content content;
-    content.factory = &firmware->factory;
-    content.saved = &firmware->next;
-    content.event = &firmware->event;
-    content.clock = &firmware->wakes_at;
-    paygo_record_piece(&firmware->record, &content, &firmware->journal, write);
-}
-
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
     memset(outputs, 0, sizeof *outputs);
@@ -752,7 +757,7 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     }
     speak(firmware, &inputs->storage, outputs);
     if (firmware->piece_due) {
-        make_piece(firmware, &outputs->write);
+        paygo_record_piece(&firmware->record, content(firmware), &firmware->journal, &outputs->write);
         firmware->piece_due = false;
     }
     outputs->output = paygo_firmware_output(firmware);

@@ -82,8 +82,8 @@ void paygo_saved_init(paygo_saved *saved, uint16_t count);
 /* So many seconds of the unit's clock pass. */
 void paygo_saved_tick(paygo_saved *saved, uint32_t seconds);
 
-/* How the port reads `length` bytes of storage at `offset`. */
-typedef void (*paygo_read)(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
+/* How the port reads the byte of storage at `offset`. */
+typedef uint8_t (*paygo_read)(void *context, uint16_t offset);
 
 typedef struct {
     paygo_read read;
@@ -134,33 +134,26 @@ typedef enum {
     PAYGO_RECORD_EVENT
 } paygo_record_kind;
 
-/* A record on its way into storage. What it is made of must not change until it is there. */
+/* A record on its way into storage. */
 typedef struct {
     paygo_record_kind kind;
     uint8_t at;     /* bytes of it that are written */
     uint8_t length;
     uint8_t tries;  /* places that turned out to be bad */
     uint8_t place;  /* in its ring */
-    uint32_t crc;
 } paygo_record;
-
-/* What records are made of. It is the same afterwards. */
-typedef struct {
-    paygo_factory *factory;
-    paygo_saved *saved;
-    paygo_event *event;
-    uint32_t *clock; /* of a record of the clock */
-} paygo_content;
 
 /* Begins a record, at the place where it belongs. `seq` is for a record of an event. */
 void paygo_record_begin(paygo_record *record, paygo_record_kind kind, const paygo_journal *journal, uint32_t seq);
 
-/* The next piece of it. */
-void paygo_record_piece(paygo_record *record, const paygo_content *content, const paygo_journal *journal,
-                        paygo_write *write);
+/*
+ * The next piece of it. `content` is what it is made of, by its kind a paygo_factory, a paygo_saved, the uint32_t of a
+ * clock or a paygo_event. It must not change until the record is there.
+ */
+void paygo_record_piece(paygo_record *record, void *content, const paygo_journal *journal, paygo_write *write);
 
 /* Whether it is in storage as it should be, once its last piece is written. `journal` then stands at it. */
-bool paygo_record_stored(const paygo_record *record, const paygo_reader *reader, paygo_journal *journal);
+bool paygo_record_stored(const paygo_record *record, void *content, const paygo_reader *reader, paygo_journal *journal);
 
 /* Begins it again at the next place. Returns false when there is none but that of the newest record. */
 bool paygo_record_elsewhere(paygo_record *record);

@@ -25,8 +25,8 @@ uint32_t hal_first_boot(void);
 /* What this is: which voltages and currents it stands, and which batteries it charges (law.h). */
 paygo_board hal_board(void);
 
-/* Reads storage. PAYGO_STORAGE_BYTES are there; bytes that were never written are 0xff. `context` is NULL. */
-void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length);
+/* A byte of storage. PAYGO_STORAGE_BYTES are there; those that were never written are 0xff. `context` is NULL. */
+uint8_t hal_read(void *context, uint16_t offset);
 
 /*
  * Writes a piece of a record, at most PAYGO_WRITE_BYTES, and returns once every byte would survive a power cut. Bytes are

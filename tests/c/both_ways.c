@@ -47,9 +47,9 @@ static uint32_t chance(uint32_t below)
     return (uint32_t)((random_state * UINT64_C(2685821657736338717)) >> 33) % below;
 }
 
-static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+static uint8_t read_image(void *context, uint16_t offset)
 {
-    memcpy(bytes, (const uint8_t *)context + offset, length);
+    return ((const uint8_t *)context)[offset];
 }
 
 /* Steps the firmware until it has taken in `sent`, stored and said everything. */

@@ -2,9 +2,9 @@
 #include "firmware.h"
 #include "input.h"
 
-static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+static uint8_t read_image(void *context, uint16_t offset)
 {
-    memcpy(bytes, (const uint8_t *)context + offset, length);
+    return ((const uint8_t *)context)[offset];
 }
 
 static uint8_t image[PAYGO_STORAGE_BYTES];

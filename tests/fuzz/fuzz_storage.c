@@ -7,10 +7,10 @@
 
 static uint8_t image[PAYGO_STORAGE_BYTES];
 
-static void read_image(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+static uint8_t read_image(void *context, uint16_t offset)
 {
-    require((uint32_t)offset + length <= PAYGO_STORAGE_BYTES);
-    memcpy(bytes, (const uint8_t *)context + offset, length);
+    require(offset < PAYGO_STORAGE_BYTES);
+    return ((const uint8_t *)context)[offset];
 }
 
 /* Makes the check of a stored record right, so that what lies behind the check is reached too. */
@@ -44,7 +44,7 @@ static void check_ready(const paygo_factory *factory, const paygo_saved *saved, 
 }
 
 /* Writes a record in its pieces, at most `cut` bytes of it. Returns whether it is whole. */
-static bool write_record(paygo_record *record, const paygo_content *content, const paygo_journal *journal, uint8_t cut)
+static bool write_record(paygo_record *record, void *content, const paygo_journal *journal, uint8_t cut)
 {
     paygo_write write;
     do {
@@ -78,13 +78,11 @@ static void check_torn(const paygo_reader *reader, const paygo_saved *before, co
     paygo_saved saved;
     paygo_factory factory;
     paygo_record record;
-    paygo_content content = {NULL, NULL, NULL, NULL};
-    content.saved = &after;
     after.boot++;
     after.unit.wrong_entries ^= 1U;
     paygo_record_begin(&record, PAYGO_RECORD_SLOT, &journal, 0);
-    if (write_record(&record, &content, &journal, cut)) {
-        require(paygo_record_stored(&record, reader, &journal));
+    if (write_record(&record, &after, &journal, cut)) {
+        require(paygo_record_stored(&record, &after, reader, &journal));
         require(journal.slot != stands->slot && journal.sequence == stands->sequence + 1U);
     }
     require(paygo_storage_read(reader, &factory, &saved, &journal) == PAYGO_STORAGE_READY);
@@ -103,18 +101,18 @@ static void check_others(const paygo_reader *reader, paygo_factory *factory, pay
     static const paygo_record_kind kinds[] = {PAYGO_RECORD_CLOCK, PAYGO_RECORD_EVENT, PAYGO_RECORD_FACTORY};
     paygo_event event = {7, 3, -12, PAYGO_ALERT_CLOCK_TAMPER, true};
     paygo_event found;
-    paygo_content content = {NULL, NULL, NULL, NULL};
     uint32_t clock = 1000;
+    void *contents[3];
     uint8_t i;
-    content.factory = factory;
-    content.event = &event;
-    content.clock = &clock;
+    contents[0] = &clock;
+    contents[1] = &event;
+    contents[2] = factory;
     for (i = 0; i < 3; i++) {
         paygo_record record;
         uint8_t places = 1;
         paygo_record_begin(&record, kinds[i], journal, event.seq);
-        if (write_record(&record, &content, journal, cut)) {
-            require(paygo_record_stored(&record, reader, journal));
+        if (write_record(&record, contents[i], journal, cut)) {
+            require(paygo_record_stored(&record, contents[i], reader, journal));
             require(kinds[i] != PAYGO_RECORD_EVENT || paygo_storage_event(reader, event.seq, &found));
             require(kinds[i] != PAYGO_RECORD_EVENT || (found.value == -12 && found.boot == 3 && found.raised));
         }

@@ -13,6 +13,7 @@
 #include "hal.h"
 #endif
 
+#include "apart.h"
 #include "crc.h"
 
 #include <avr/interrupt.h>
@@ -81,15 +82,12 @@ static void open_console(void)
     UCSR0B = 1U << RXEN0 | 1U << TXEN0 | 1U << RXCIE0;
 }
 
-void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+uint8_t hal_read(void *context, uint16_t offset)
 {
-    uint16_t i;
     (void)context;
-    for (i = 0; i < length; i++) {
-        EEAR = (uint16_t)(offset + i);
-        EECR |= 1U << EERE;
-        bytes[i] = EEDR;
-    }
+    EEAR = offset;
+    EECR |= 1U << EERE;
+    return EEDR;
 }
 
 static void wait_for_eeprom(void)
@@ -327,7 +325,7 @@ static uint16_t convert_next(uint8_t channel)
 }
 
 /* A tenth of a millisecond, for which timer 0 has to wait. */
-static uint16_t convert(uint8_t channel)
+static PAYGO_APART uint16_t convert(uint8_t channel)
 {
     uint16_t steps;
     TIMSK0 = 0;

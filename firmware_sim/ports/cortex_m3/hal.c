@@ -112,12 +112,14 @@ static void seek(uint16_t offset)
     expect(semihost(SYS_SEEK, arguments) == 0);
 }
 
-void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+uint8_t hal_read(void *context, uint16_t offset)
 {
-    const uint32_t arguments[] = {storage, (uint32_t)(uintptr_t)bytes, length};
+    uint8_t byte;
+    const uint32_t arguments[] = {storage, (uint32_t)(uintptr_t)&byte, 1};
     (void)context;
     seek(offset);
     expect(semihost(SYS_READ, arguments) == 0);
+    return byte;
 }
 
 /* Byte by byte, so that a power cut that the rig has planned falls behind the byte that it names. */

@@ -62,12 +62,14 @@ paygo_board hal_board(void)
     return PAYGO_BOARD_LEGACY;
 }
 
-void hal_read(void *context, uint16_t offset, uint8_t *bytes, uint16_t length)
+uint8_t hal_read(void *context, uint16_t offset)
 {
+    uint8_t byte = 0;
     (void)context;
-    if (pread(storage, bytes, length, (off_t)offset) != (ssize_t)length) {
+    if (pread(storage, &byte, 1, (off_t)offset) != 1) {
         stop("storage");
     }
+    return byte;
 }
 
 void hal_write(const paygo_write *write)
