@@ -157,6 +157,8 @@ class Server:
         self._remote: RemotePort | None = None
         self._clients: dict[socket.socket, ControlReader] = {}
         self._running = True
+        self._crash: Problem | None = None
+        """Of the unit, when nobody had asked for it: the next who asks is told."""
         try:
             if tcp is not None:
                 listener, name = _listen(tcp, self._owner)
@@ -232,7 +234,12 @@ class Server:
             elapsed, last = now - last, now
             world_rest += elapsed * self.speed * 1000
             wire_rest += elapsed * 1000
-            self.unit.pass_time(int(world_rest), int(wire_rest))
+            try:
+                self.unit.pass_time(int(world_rest), int(wire_rest))
+            except Problem as error:  # a chip that crashed
+                if not ready:
+                    raise
+                self._crash = error
             world_rest %= 1
             wire_rest %= 1
             for key, _ in ready:
@@ -333,6 +340,9 @@ class Server:
         if isinstance(message, BadLine):
             return {"ok": False, "error": message.cause}
         try:
+            if self._crash is not None:
+                crash, self._crash = self._crash, None
+                raise crash
             return {"ok": True, **self._obey(message)}
         except Problem as error:
             return {"ok": False, "error": f"{error.cause} ({error.hint})"}
