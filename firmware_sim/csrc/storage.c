@@ -42,7 +42,8 @@ typedef char texts_fit[PAYGO_SERIAL_MAX == (TEXT & COUNT) && PAYGO_TEST_CODE_MAX
 #define SAVED(member) offsetof(paygo_saved, member)
 #define EVENT(member) offsetof(paygo_event, member)
 
-static const field factory_fields[] PAYGO_FLASH = {
+/* Those of the kinds of records, one behind the other. */
+static const field fields[] PAYGO_FLASH = {
     {LAYOUT, CONSTANT},
     {offsetof(paygo_factory, serial), TEXT},
     {offsetof(paygo_factory, test_code), TEXT},
@@ -55,9 +56,7 @@ static const field factory_fields[] PAYGO_FLASH = {
     {CONFIG(time_divider), 1},
     {CONFIG(restricted_digits), FLAG},
     {0, CHECK},
-};
-
-static const field slot_fields[] PAYGO_FLASH = {
+#define SLOT_FIELDS 12U
     {0, SEQUENCE},
     {UNIT(clock), 4},
     {UNIT(credit.low), 4},
@@ -83,14 +82,10 @@ static const field slot_fields[] PAYGO_FLASH = {
     {SAVED(capacity_ah), 2},
     {SAVED(active), 2},
     {0, CHECK},
-};
-
-static const field clock_fields[] PAYGO_FLASH = {
+#define CLOCK_FIELDS 37U
     {0, 4},
     {0, CHECK},
-};
-
-static const field event_fields[] PAYGO_FLASH = {
+#define EVENT_FIELDS 39U
     {EVENT(seq), 4},
     {EVENT(boot), 4},
     {EVENT(value), 4},
@@ -105,14 +100,14 @@ typedef struct {
     uint8_t bytes; /* from one to the next */
     uint8_t used;
     uint8_t places;
-    const field *fields;
+    uint8_t fields; /* where they begin */
 } ring;
 
 static const ring rings[] PAYGO_FLASH = {
-    {0, PAYGO_FACTORY_BYTES, FACTORY_USED, 1, factory_fields},
-    {PAYGO_SLOTS_AT, PAYGO_SLOT_BYTES, SLOT_USED, PAYGO_STATES, slot_fields},
-    {PAYGO_CLOCKS_AT, PAYGO_CLOCK_BYTES, PAYGO_CLOCK_BYTES, PAYGO_CLOCKS, clock_fields},
-    {PAYGO_EVENTS_AT, PAYGO_EVENT_BYTES, PAYGO_EVENT_BYTES, PAYGO_EVENT_PLACES, event_fields},
+    {0, PAYGO_FACTORY_BYTES, FACTORY_USED, 1, 0},
+    {PAYGO_SLOTS_AT, PAYGO_SLOT_BYTES, SLOT_USED, PAYGO_STATES, SLOT_FIELDS},
+    {PAYGO_CLOCKS_AT, PAYGO_CLOCK_BYTES, PAYGO_CLOCK_BYTES, PAYGO_CLOCKS, CLOCK_FIELDS},
+    {PAYGO_EVENTS_AT, PAYGO_EVENT_BYTES, PAYGO_EVENT_BYTES, PAYGO_EVENT_PLACES, EVENT_FIELDS},
 };
 
 static PAYGO_APART const ring *ring_of(paygo_record_kind kind)
@@ -174,7 +169,7 @@ static bool pass_record(pass *record, paygo_record_kind kind, void *of)
 {
     const uint16_t probe = 1;
     const bool little = *(const uint8_t *)&probe == 1U;
-    const field *next = (const field *)paygo_flash_word(&ring_of(kind)->fields);
+    const field *next = fields + paygo_flash_byte(&ring_of(kind)->fields);
     uint8_t what;
     record->crc = CRC_START;
     record->touched = false;
