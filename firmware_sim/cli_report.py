@@ -39,10 +39,11 @@ def report(directory: Path, output: Path | None, as_json: bool) -> None:
     fleet = open_fleet(directory)
     summary = summarize(fleet)
     target = output if output is not None else directory / "report.html"
-    write(report_page(fleet, summary), target)
+    page = report_page(fleet, summary)
+    write(page, target)
     if as_json:
         emit({"page": str(target), **asdict(summary)})
         return
     for question, answer in in_short(summary):
         click.echo(f"{question} {answer}")
-    note(f"the report is {target}")
+    note(f"the report is {target}: {page.verdict}")

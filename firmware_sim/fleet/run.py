@@ -166,7 +166,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _unusable(directory: Path, error: Exception) -> PaygoError:
+def _unusable(directory: Path, error: OSError) -> PaygoError:
     return PaygoError(f"{directory} cannot be used: {error}", "name a directory that can be written to")
 
 
@@ -181,7 +181,7 @@ def _claim(plan: Plan, directory: Path) -> None:
     said = json.loads(json.dumps(_about(plan)))
     try:
         if about.exists():
-            if json.loads(about.read_text("utf-8")) != said:
+            if _told(about) != said:
                 raise PaygoError(f"{directory} holds another run", "name another directory, or remove that one")
         elif not all(path.name.startswith(PREFIX) for path in directory.iterdir()):
             raise PaygoError(f"{directory} is not empty", "name a new directory")
@@ -189,8 +189,16 @@ def _claim(plan: Plan, directory: Path) -> None:
             write_whole(about, json.dumps(said, indent=2).encode())
         for left in directory.glob(f"{PREFIX}*"):  # by a run that was killed as it wrote
             left.unlink()
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise _unusable(directory, error) from None
+
+
+def _told(about: Path) -> Any:
+    """What the file says, None where it is no JSON."""
+    try:
+        return json.loads(about.read_text("utf-8"))
+    except ValueError:
+        return None
 
 
 def _write_units(plan: Plan, directory: Path) -> None:

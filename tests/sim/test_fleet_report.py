@@ -327,6 +327,8 @@ def test_a_run_that_is_not_finished_is_said_to_be(tmp_path: Path) -> None:
     page = report_page(fleet, summarize(fleet))
     assert not page.passed
     assert page.verdict == "unfinished: 50 of 60 units"
+    done = CliRunner().invoke(sim, ["report", str(directory)], catch_exceptions=False)
+    assert done.stderr.endswith("report.html: unfinished: 50 of 60 units\n")
     for path in directory.glob("days-*"):
         path.unlink()
     with pytest.raises(PaygoError, match="no day of any unit"):

@@ -157,6 +157,10 @@ def test_another_run_or_strange_files_are_not_overwritten(small: Path, tmp_path:
         running.run(SMALL, tmp_path)
     with pytest.raises(PaygoError, match="cannot be used"):
         running.run(SMALL, tmp_path / "letter.txt")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/fleet.json").write_text("{", "utf-8")
+    with pytest.raises(PaygoError, match="damaged holds another run"):
+        running.run(SMALL, tmp_path / "damaged")
 
 
 def test_what_the_tables_hold(small: Path) -> None:
