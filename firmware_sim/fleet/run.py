@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
+import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures import as_completed as as_completed_here
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +29,14 @@ from firmware_sim.plant.catalogue import kit
 from firmware_sim.plant.sites import site
 from paygo_core import __version__
 from paygo_core.draft import PREFIX, write_whole
-from paygo_core.errors import PaygoError, PortError
+from paygo_core.errors import NoAnswerError, PaygoError, PortError
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Chunked = tuple[dict[str, bytes], list[str]]
 """What run_chunk returns."""
 MOST_UNITS, MOST_DAYS = 1_000_000, 36_500
+WORKER_S = 30
+"""How long a cluster may be without a worker at the start."""
 
 
 def checked(plan: Plan) -> Plan:
@@ -103,30 +109,87 @@ def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int
         for number in missing:
             yield number, run_chunk(plan, number)
         return
-    with ProcessPoolExecutor(min(workers, len(missing)), mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run_chunk, plan, number): number for number in missing}
+    most = min(workers, len(missing))
+    with ProcessPoolExecutor(most, mp_context=get_context("spawn"), initializer=_end_at_interrupt) as pool:
+        with _uninterrupted():
+            running = {pool.submit(run_chunk, plan, number): number for number in missing}
         try:
             for future in as_completed_here(running):
                 yield running.pop(future), future.result()
+        except BrokenProcessPool:
+            raise NoAnswerError(
+                "a worker process was killed",
+                "run it again, with fewer workers if memory is short: it goes on from here",
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started meanwhile are not interrupted until they ask for it, and so never as they import."""
+    resource_tracker.ensure_running()  # whose start would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_at_interrupt() -> None:
+    """Ctrl-C ends a worker without a word: it reaches the whole run, which says so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _on_cluster(plan: Plan, missing: list[int], address: str) -> Iterator[tuple[int, Chunked]]:
     """A chunk that a lost worker had is run again by another."""
     try:
-        from distributed import Client, as_completed
+        from distributed import Client, KilledWorker, as_completed
+        from distributed.comm.core import CommClosedError
     except ModuleNotFoundError:
         raise PaygoError("a cluster needs dask.distributed", "pip install 'paygo-solar[cluster]'") from None
     try:
         client = Client(address, timeout="15s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise PaygoError(f"no scheduler answers at {address}: {error}", "start one with `dask scheduler`") from None
-    with client, client.as_current():
-        check_alike(client.run(versions, on_error="return"))
-        running = {client.submit(run_chunk, plan, number, pure=False): number for number in missing}
-        for future in as_completed(list(running)):
-            yield running.pop(future), future.result()
+    again = "run it again: it goes on from here"
+    with _silent("distributed.client"), client, client.as_current():
+        try:
+            client.wait_for_workers(1, timeout=WORKER_S)
+            check_alike(client.run(versions, on_error="return"))
+            running = {client.submit(_run_there, plan, number, pure=False): number for number in missing}
+            for future in as_completed(list(running)):
+                there, chunked = future.result()
+                check_alike({"which came later": there})
+                yield running.pop(future), chunked
+        except asyncio.TimeoutError:
+            raise NoAnswerError(
+                f"no worker has come to {address} in {WORKER_S} s", f"start one with `dask worker {address}`"
+            ) from None
+        except (CancelledError, CommClosedError):
+            raise NoAnswerError(f"the scheduler at {address} was lost", again) from None
+        except KilledWorker:
+            raise NoAnswerError(
+                "several workers ended as they ran the same chunk", f"see to their memory; {again}"
+            ) from None
+
+
+def _run_there(plan: Plan, number: int) -> tuple[str, Chunked]:
+    """On a worker: what it has, and its chunk."""
+    return versions(), run_chunk(plan, number)
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """A logger that would print its own view of what we say in a sentence."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def versions() -> str:
@@ -139,7 +202,7 @@ def check_alike(found: Mapping[str, object]) -> None:
     for address, there in found.items():
         if there != versions():
             raise PaygoError(
-                f"the worker at {address} has {there}, and this machine {versions()}",
+                f"the worker {address} has {there}, and this machine {versions()}",
                 "install the same versions on each machine, since the files' bytes may depend on them",
             )
 

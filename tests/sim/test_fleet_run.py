@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from firmware_sim.plant.catalogue import KITS
 from firmware_sim.plant.chances import GOLDEN, MASK, mixed
 from firmware_sim.plant.loads import household
 from paygo_core.draft import PREFIX
-from paygo_core.errors import PaygoError, PortError
+from paygo_core.errors import NoAnswerError, PaygoError, PortError
 
 SMALL = Plan(150, 12, models=("home-50", "home-50-lfp"), sites=("nairobi",), rates={"battery-disconnected": 8.0})
 
@@ -87,8 +88,41 @@ run.run({SMALL!r}, Path({str(tmp_path / "killed")!r}), workers=1)
     assert running.run(SMALL, tmp_path / "killed", workers=1) == 0
 
 
-def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path) -> None:
-    """Two worker processes of a real dask scheduler; one is killed when the first chunk has come back."""
+SIX = Plan(400, 12, models=("home-50", "home-50-lfp"), sites=("nairobi", "dhaka", "lagos"), seed=4)
+
+
+def test_a_run_whose_workers_are_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """As a system does that is short of memory."""
+
+    def progress(done: int, _of: int) -> None:
+        for worker in active_children() if done == 1 else ():
+            worker.kill()
+
+    with pytest.raises(NoAnswerError, match="a worker process was killed"):
+        running.run(SIX, tmp_path / "run", workers=2, progress=progress)
+    assert 1 <= running.run(SIX, tmp_path / "run", workers=1) <= 5
+    running.run(SIX, tmp_path / "other", workers=1)
+    assert files(tmp_path / "run") == files(tmp_path / "other")
+
+
+def test_ctrl_c_while_workers_start_is_told_once(tmp_path: Path) -> None:
+    """A terminal sends it to all of them, and they are importing then."""
+    command = [sys.executable, "-c", "from paygo_core.cli import main; main()", "sim", "fleet"]
+    options = ["--units", "400", "--days", "400", "--workers", "2", "-o", str(tmp_path / "run")]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, start_new_session=True) as run:
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+        while run.poll() is None and len(children.read_text("ascii").split()) < 3:  # two, and what cleans up after them
+            pass
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.communicate(timeout=60)[1] == b"\npaygo: interrupted\n"
+    assert run.returncode == 130
+
+
+def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two worker processes of a real dask scheduler; one is killed when the first chunk has come back.
+
+    Before they come, and when the scheduler is lost, there is an error.
+    """
     four = Plan(400, 20, models=("home-50", "home-50-lfp"), sites=("nairobi", "dhaka"), seed=4)
     assert len(four.chunks()) == 4
     running.run(four, tmp_path / "here", workers=1)
@@ -106,6 +140,10 @@ def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path) -> 
         assert scheduler.stderr is not None
         address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
         worker = ("worker", address, "--nthreads", "1", "--no-nanny", *local, "--local-directory")
+        monkeypatch.setattr(running, "WORKER_S", 1)
+        with pytest.raises(NoAnswerError, match=r"no worker has come to tcp://127.0.0.1:[0-9]+ in 1 s"):
+            running.run(four, tmp_path / "there", cluster=address)
+        monkeypatch.undo()
         workers = [start(*worker, str(tmp_path / name)) for name in ("one", "two")]
         told: list[int] = []
 
@@ -116,6 +154,8 @@ def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path: Path) -> 
                 workers[0].kill()
 
         running.run(four, tmp_path / "there", progress=progress, cluster=address)
+        with pytest.raises(NoAnswerError, match=r"the scheduler at tcp://127.0.0.1:[0-9]+ was lost"):
+            running.run(four, tmp_path / "lost", progress=lambda *_: scheduler.kill(), cluster=address)
     assert told == list(range(1, len(four.chunks()) + 1))
     assert files(tmp_path / "there") == files(tmp_path / "here")
 
@@ -140,7 +180,9 @@ def test_a_second_run_is_kept_out_and_takes_nothing_from_the_first(tmp_path: Pat
 def test_a_worker_with_other_versions_is_refused() -> None:
     running.check_alike({"tcp://127.0.0.1:1": running.versions()})
     for there in ("paygo-solar 0.0.1 and numpy 1.0", ModuleNotFoundError("No module named 'firmware_sim'")):
-        with pytest.raises(PaygoError, match=r"tcp://127.0.0.1:2 has (paygo-solar 0.0.1|No module).* and this machine"):
+        with pytest.raises(
+            PaygoError, match=r"the worker tcp://127.0.0.1:2 has (paygo-solar 0.0.1|No module).* and this machine"
+        ):
             running.check_alike({"tcp://127.0.0.1:1": running.versions(), "tcp://127.0.0.1:2": there})
 
 
