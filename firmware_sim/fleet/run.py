@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures import as_completed as as_completed_here
@@ -127,13 +128,21 @@ def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes that are started meanwhile are not interrupted until they ask for it, and so never as they import."""
+    """Ctrl-C waits for the end of this. Processes that are started meanwhile are not interrupted until they ask for it,
+    and so never as they import."""
+    held: list[int] = []
     resource_tracker.ensure_running()  # whose start would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ours = threading.current_thread() is threading.main_thread()  # a thread of numpy's may still take it for this one
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number)) if ours else None
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _end_at_interrupt() -> None:
