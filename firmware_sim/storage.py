@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -19,13 +20,14 @@ class Storage:
 
     path: made with mode 0600 when it is not there; None keeps the image in memory. image: the bytes. writes: how many
     records were written. stuck: worn cells, by address: the bits that no longer change, and what they are. Raises
-    PaygoError for a file that is none of this firmware, PortError when another simulator has it.
+    PaygoError for a file that is none of this firmware or cannot be written, PortError when another simulator has it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.image = bytearray([ERASED]) * IMAGE_BYTES
         self.writes = 0
         self.stuck: dict[int, tuple[int, int]] = {}
+        self._path = path
         self._file: int | None = None
         if path is not None:
             self._open(path)
@@ -43,7 +45,12 @@ class Storage:
         regular = stat.S_ISREG(os.fstat(self._file).st_mode)
         stored = os.pread(self._file, IMAGE_BYTES + 1, 0) if regular else b"?"
         if not stored:
-            os.pwrite(self._file, self.image, 0)
+            try:
+                self._put(0, self.image)
+            except PaygoError:
+                os.ftruncate(self._file, 0)  # half a file would be none of this firmware
+                self.close()
+                raise
         elif len(stored) == IMAGE_BYTES:
             self.image[:] = stored
         else:
@@ -53,12 +60,20 @@ class Storage:
             )
 
     def write(self, offset: int, data: bytes) -> None:
-        """Writes through to the file."""
+        """Writes through to the file. Raises PaygoError when it cannot be written."""
         if self.stuck:
             data = bytes(self._worn(at, byte) for at, byte in enumerate(data, offset))
         self.image[offset : offset + len(data)] = data
         if self._file is not None:
-            os.pwrite(self._file, data, offset)
+            self._put(offset, data)
+
+    def _put(self, offset: int, data: bytes | bytearray) -> None:
+        assert self._file is not None
+        try:
+            if os.pwrite(self._file, data, offset) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise PaygoError(f"the state file {self._path} cannot be written: {error.strerror}") from None
 
     def _worn(self, address: int, byte: int) -> int:
         mask, value = self.stuck.get(address, (0, 0))

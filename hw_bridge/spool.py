@@ -11,12 +11,14 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from paygo_core.draft import write_whole
 from paygo_core.errors import PaygoError, PortError
 
 MOST_BYTES = 256 * 2**20
@@ -32,13 +34,17 @@ class Numbered:
 
 
 class Cursor:
-    """Where a sink stands. position: the number of the next record that it wants; lost: how many it never got."""
+    """Where a sink stands.
+
+    position: the number of the next record that it wants; lost: how many it never got; noted: the disk has them.
+    """
 
     def __init__(self, spool: Spool, path: Path) -> None:
         self._spool, self._path = spool, path
         self._segment: BinaryIO | None = None
         self._segment_first = self._at = 0
         self.lost = 0
+        self.noted = True
         self.position = spool.first
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             kept = json.loads(path.read_text("ascii"))
@@ -65,7 +71,7 @@ class Cursor:
         return found
 
     def commit(self, number: int) -> None:
-        """The sink has everything up to and with `number`."""
+        """The sink has everything up to and with `number`. Raises OSError when that cannot be noted on the disk."""
         self.position = max(self.position, number + 1)
         self._write()
 
@@ -74,7 +80,8 @@ class Cursor:
         if self.position < self._spool.first:
             self.lost += self._spool.first - self.position
             self.position = self._spool.first
-            self._write()
+            with contextlib.suppress(OSError):  # it is counted anew from what the disk has
+                self._write()
 
     def close(self) -> None:
         """Lets go of its files."""
@@ -94,9 +101,11 @@ class Cursor:
         return self._segment
 
     def _write(self) -> None:
+        self.noted = False
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps({"position": self.position, "lost": self.lost}), "ascii")
         new.replace(self._path)
+        self.noted = True
 
 
 class Spool:
@@ -119,15 +128,19 @@ class Spool:
             raise PortError(f"{directory} is used by another gateway", "stop it, or name another spool") from None
         except OSError as error:
             raise PaygoError(f"{directory}: {error.strerror}", "name a directory that can be written") from None
-        name = directory / "id"
-        if not name.exists():
-            name.write_text(uuid.uuid4().hex, "ascii")
-        self.id = name.read_text("ascii")
-        self._segments = sorted(int(path.stem) for path in directory.glob("*.log"))
-        if not self._segments:
-            self._segments = [1]
-            self.path_of(1).touch()
-        self._file = self.path_of(self._segments[-1]).open("r+b")
+        try:
+            self.id = self._name()
+            self._segments = sorted(int(path.stem) for path in directory.glob("*.log"))
+            if not self._segments:
+                self._segments = [1]
+                self.path_of(1).touch()
+            self._file = self.path_of(self._segments[-1]).open("r+b")
+        except OSError as error:
+            self._lock.close()
+            raise PaygoError(f"{directory}: {error.strerror}", "make room, or name another spool") from None
+        except PaygoError:
+            self._lock.close()
+            raise
         self.next = self._recover()
         self._sizes = {first: self.path_of(first).stat().st_size for first in self._segments}
 
@@ -185,6 +198,17 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _name(self) -> str:
+        """What is in the file `id`, or a new name there when that is none."""
+        path = self._directory / "id"
+        with contextlib.suppress(FileNotFoundError):
+            kept = path.read_bytes()
+            if re.fullmatch(rb"[0-9a-f]{32}", kept):
+                return kept.decode()
+        name = uuid.uuid4().hex
+        write_whole(path, name.encode())
+        return name
+
     def _recover(self) -> int:
         """Cuts off a line that was being written when the process or the power ended; the number of the next."""
         number, good = self._segments[-1], 0
@@ -197,10 +221,11 @@ class Spool:
         return number
 
     def _begin_segment(self) -> None:
+        file = self.path_of(self.next).open("w+b")
         self._file.close()
+        self._file = file
         self._segments.append(self.next)
         self._sizes[self.next] = 0
-        self._file = self.path_of(self.next).open("w+b")
 
     def _drop_oldest(self) -> None:
         """Drops what every sink has, and what is beyond the bound."""

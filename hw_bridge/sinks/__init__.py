@@ -63,7 +63,9 @@ def decode(number: int, line: bytes) -> Record:
 
 
 class Pump:
-    """Feeds one sink from its cursor. down: why the sink took nothing at the last attempt, empty when it did."""
+    """Feeds one sink from its cursor. down: why the sink took nothing at the last attempt, or the disk no note of what
+    it took; else empty.
+    """
 
     def __init__(self, cursor: Cursor, sink: Sink, report: Callable[[str], None]) -> None:
         self.cursor, self.sink = cursor, sink
@@ -92,7 +94,9 @@ class Pump:
                 delay = min(2 * delay, LONGEST_DELAY)
 
     async def flush(self) -> bool:
-        """Gives the sink all that waits. False when it is down."""
+        """Gives the sink all that waits. False when it is down, or what it has cannot be noted."""
+        if not self.cursor.noted and not self._note(self.cursor.position - 1):
+            return False
         while found := self.cursor.read(BATCH):
             try:
                 await self.sink.write([decode(record.number, record.line) for record in found])
@@ -101,9 +105,22 @@ class Pump:
                     self._report(f"{self.sink.name} takes nothing: {problem.cause}; it is kept for later")
                 self.down = problem.cause
                 return False
-            self.cursor.commit(found[-1].number)
             self.taken += len(found)
-            if self.down:
-                self._report(f"{self.sink.name} takes records again")
-                self.down = ""
+            if not self._note(found[-1].number):
+                return False
+        return True
+
+    def _note(self, number: int) -> bool:
+        """The sink has everything up to and with `number`: on the disk, or else it gets no more for now."""
+        try:
+            self.cursor.commit(number)
+        except OSError as error:
+            why = f"the spool cannot be written: {error.strerror}"
+            if why != self.down:
+                self._report(f"{self.sink.name} waits: {why}; what comes is kept for later")
+            self.down = why
+            return False
+        if self.down:
+            self._report(f"{self.sink.name} takes records again")
+            self.down = ""
         return True

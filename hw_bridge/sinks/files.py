@@ -93,6 +93,8 @@ class Sqlite:
     def __init__(self, name: str, path: Path, spool_id: str) -> None:
         self.name, self._path, self._spool = name, path, spool_id
         self._database: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        """Device and inode of what is open."""
 
     async def write(self, records: Sequence[Record]) -> None:
         await asyncio.to_thread(self._write, records)
@@ -104,6 +106,9 @@ class Sqlite:
 
     def _write(self, records: Sequence[Record]) -> None:
         try:
+            if self._database is not None and self._file != self._on_disk():
+                self._database.close()
+                self._database = None
             database = self._database = self._database or self._open()
             readings = [self._reading(record) for record in records if record.kind == "telemetry"]
             health = [
@@ -115,8 +120,8 @@ class Sqlite:
             with database:
                 database.executemany(f"INSERT OR IGNORE INTO telemetry VALUES ({marks})", readings)  # noqa: S608
                 database.executemany("INSERT OR IGNORE INTO health VALUES (?, ?, ?, ?, ?, ?)", health)
-        except sqlite3.Error as error:
-            raise NoAnswerError(f"{self._path}: {error}") from None
+        except (sqlite3.Error, OSError) as error:
+            raise NoAnswerError(f"{self._path}: {getattr(error, 'strerror', error)}") from None
 
     def _reading(self, record: Record) -> tuple[object, ...]:
         said = dict(record.said)
@@ -126,16 +131,30 @@ class Sqlite:
         text = json.dumps({**said, **extra}, separators=(",", ":"))
         return (self._spool, record.number, record.serial, record.at, *known, text)
 
+    def _on_disk(self) -> tuple[int, int] | None:
+        """What the path stands for now: a file that is gone, or another, takes no readings to where nobody looks."""
+        with contextlib.suppress(FileNotFoundError):
+            found = self._path.stat()
+            return found.st_dev, found.st_ino
+        return None
+
     def _open(self) -> sqlite3.Connection:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        self._file = self._on_disk()
         database = sqlite3.connect(self._path, check_same_thread=False)
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=NORMAL")  # the spool has what a power cut takes from here
         key = "spool TEXT, number INTEGER, serial TEXT, at TEXT"
         columns = ", ".join(_COLUMNS)
-        database.execute(
-            f"CREATE TABLE IF NOT EXISTS telemetry ({key}, {columns}, extra TEXT, PRIMARY KEY (spool, number))"
-        )
-        database.execute(f"CREATE TABLE IF NOT EXISTS health ({key}, online, reason TEXT, PRIMARY KEY (spool, number))")
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")  # the spool has what a power cut takes from here
+            database.execute(
+                f"CREATE TABLE IF NOT EXISTS telemetry ({key}, {columns}, extra TEXT, PRIMARY KEY (spool, number))"
+            )
+            database.execute(
+                f"CREATE TABLE IF NOT EXISTS health ({key}, online, reason TEXT, PRIMARY KEY (spool, number))"
+            )
+        except BaseException:
+            database.close()
+            raise
         return database

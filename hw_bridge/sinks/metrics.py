@@ -8,6 +8,7 @@ that it refuses for good lie in a file beside the state, as JSON lines.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -160,13 +161,18 @@ class Metrics:
             self._report(f"{self.name}: the server's new base_url is no URL of the same safety, and is not used")
             return
         self.url = base
-        self._keep()
+        with contextlib.suppress(NoAnswerError):  # the next request keeps it; this one was taken
+            self._keep()
         self._report(f"{self.name}: the server moves this gateway to another base_url")
 
     def _keep(self) -> None:
         new = self._state.with_suffix(".new")
-        new.write_text(json.dumps({"configured": self._configured, "url": self.url, "last": self._last}), "utf-8")
-        new.replace(self._state)
+        kept = {"configured": self._configured, "url": self.url, "last": self._last}
+        try:
+            new.write_text(json.dumps(kept), "utf-8")
+            new.replace(self._state)
+        except OSError as error:
+            raise NoAnswerError(f"{self._state.name} cannot be written: {error.strerror}") from None
 
 
 def _seconds(at: str) -> int:

@@ -12,18 +12,19 @@ from contextlib import closing
 
 import pytest
 from broker import Broker
+from full_disk import full_disk
 from openpaygo import MetricsResponseHandler
 from receiver import Receiver
 
 import hw_bridge.sinks.metrics as sinks_metrics
-from hw_bridge.sinks import Pump, Record, encode
+from hw_bridge.sinks import BATCH, Pump, Record, encode
 from hw_bridge.sinks.files import JsonLines, Sqlite
 from hw_bridge.sinks.home_assistant import QUANTITIES, discovery
 from hw_bridge.sinks.metrics import ORDER, Metrics
 from hw_bridge.sinks.mqtt import Mqtt
 from hw_bridge.sinks.prometheus import Prometheus
 from hw_bridge.spool import Spool
-from paygo_core.errors import DeviceError, NoAnswerError, PortError
+from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, PortError
 from paygo_core.wire.metrics_request import DataFormat, decode_response, encode_request
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
@@ -126,6 +127,72 @@ def test_a_full_disk_takes_nothing_by_half(tmp_path, monkeypatch):
         assert [record.line for record in spool.cursor("a").read(10)] == [b"1", b"4"]
 
 
+@pytest.mark.parametrize("kept", [b"", b"0f3a", b"x" * 32])
+def test_a_name_that_is_none_is_made_anew_and_stays(tmp_path, kept):
+    """Two spools with one name would take each other's readings for repetitions."""
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    (directory / "id").write_bytes(kept)
+    with Spool(directory) as spool:
+        name = spool.id
+    assert len(bytes.fromhex(name)) == 16
+    with Spool(directory) as spool:
+        assert spool.id == name
+
+
+def test_a_start_on_a_full_disk_is_told_and_leaves_no_name_by_half(tmp_path):
+    with full_disk(), pytest.raises(PaygoError) as told:
+        Spool(tmp_path / "spool")
+    assert told.value.cause.startswith(f"{tmp_path}/spool")
+    with Spool(tmp_path / "spool") as spool:
+        assert len(bytes.fromhex(spool.id)) == 16
+
+
+def test_a_cursor_that_cannot_be_noted_waits_and_nothing_is_lost_or_doubled(tmp_path):
+    reports = []
+    with Spool(tmp_path / "spool") as spool:
+        sink = Flaky(0)
+        pump = Pump(spool.cursor("flaky"), sink, reports.append)
+        spool.append([line(number) for number in range(1, BATCH + 3)])
+        with full_disk():
+            assert [asyncio.run(pump.flush()) for _ in range(3)] == [False] * 3
+        assert sink.got == list(range(1, BATCH + 1))
+        assert asyncio.run(pump.flush()) is True
+    assert sink.got == list(range(1, BATCH + 3))
+    assert reports == [
+        "flaky waits: the spool cannot be written: File too large; what comes is kept for later",
+        "flaky takes records again",
+    ]
+    with Spool(tmp_path / "spool") as spool:
+        assert spool.cursor("flaky").pending == 0
+
+
+def test_what_was_lost_while_the_disk_was_full_is_counted_once(tmp_path, monkeypatch):
+    """Counting it must not make the records that were just taken come again."""
+    with Spool(tmp_path / "spool", most_bytes=4000, segment_bytes=500) as spool:
+        down = spool.cursor("down")
+        down.commit(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(down), "_write", refusing(type(down)._write))
+            for number in range(1, 201):
+                spool.append([b"%090d" % number])
+        assert [int(record.line) for record in down.read(1)] == [down.lost + 1]
+        assert spool.next == 201
+        lost = down.lost
+    with Spool(tmp_path / "spool") as spool:
+        assert spool.cursor("down").lost == lost > 100
+
+
+def refusing(write):
+    """A cursor's way of writing that meets a full disk."""
+
+    def refuse(cursor):
+        with full_disk():
+            write(cursor)
+
+    return refuse
+
+
 class Flaky:
     """A sink that is down for its first attempts."""
 
@@ -208,6 +275,37 @@ def test_a_locked_or_broken_database_is_a_sink_that_is_down(tmp_path):
     path.write_text("this is no database at all, whatever its name says")
     with pytest.raises(NoAnswerError):
         asyncio.run(Sqlite("s", path, "spool").write([reading(1)]))
+
+
+def test_sqlite_in_a_directory_that_is_missing_is_a_sink_that_is_down(tmp_path):
+    with pytest.raises(NoAnswerError, match=r"missing/readings.db: No such file or directory$"):
+        asyncio.run(Sqlite("s", tmp_path / "missing" / "readings.db", "spool").write([reading(1)]))
+
+
+@pytest.mark.parametrize("put", [None, "an older copy"])
+def test_a_database_that_is_taken_away_is_made_anew(tmp_path, put):
+    """What the sink has still open is nothing that anybody can read."""
+    path = tmp_path / "readings.db"
+
+    async def run():
+        sink = Sqlite("s", path, "spool")
+        await sink.write([reading(1)])
+        if put is None:
+            path.unlink()
+        else:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(tmp_path / "copy")) as copy:
+                source.backup(copy)
+            (tmp_path / "copy").replace(path)
+        await sink.write([reading(2)])
+        await sink.write([reading(3)])
+        await sink.close()
+
+    asyncio.run(run())
+    with closing(sqlite3.connect(path)) as database:
+        numbers = [number for (number,) in database.execute("SELECT number FROM telemetry")]
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert numbers == ([2, 3] if put is None else [1, 2, 3])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 or put is not None
 
 
 # Prometheus
@@ -484,6 +582,16 @@ def test_the_server_may_move_the_gateway_to_another_address_of_the_same_safety(t
         with Receiver(answer=lambda body, url=wrong: b'{"st":{"base_url":"%s"}}' % url) as evil:
             asyncio.run(sink(evil.url).write([reading(3)]))
             assert "is not used" in reports[-1]
+
+
+def test_counts_that_cannot_be_kept_are_not_sent(tmp_path):
+    with Receiver() as receiver:
+        sink = posting(receiver.url, tmp_path)
+        with full_disk(), pytest.raises(NoAnswerError, match=r"^state.json cannot be written: "):
+            asyncio.run(sink.write([reading(1)]))
+        assert receiver.posts == []
+        asyncio.run(sink.write([reading(1)]))
+        assert len(receiver.posts) == 1
 
 
 def test_a_server_that_is_down_gets_it_later_and_one_that_refuses_does_not(tmp_path):

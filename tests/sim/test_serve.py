@@ -12,16 +12,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from full_disk import full_disk
 from serial import Serial, serial_for_url
 from sim_rig import HDK_SETUP, SETUP, WEEK_2, ready_unit
 
 from firmware_sim.serve import Address, Server
-from firmware_sim.storage import IMAGE_BYTES
+from firmware_sim.storage import IMAGE_BYTES, Storage
+from paygo_core.errors import PaygoError
 
 COMMAND = [sys.executable, "-m", "firmware_sim", "serve", "--json"]
 
@@ -259,6 +261,19 @@ def test_a_state_file_serves_one_simulator(tmp_path: Path):
         assert status == 3
         assert sentence["error"] == f"the state file {state} is in use"
         assert said(unit.port, SETUP) == b"#SETUP+;OK\r\n"
+
+
+def test_a_state_file_on_a_full_disk_is_told_and_is_a_state_file_later(tmp_path: Path):
+    state = tmp_path / "state"
+    for room in (0, IMAGE_BYTES - 1):
+        with full_disk(room), pytest.raises(PaygoError) as told:
+            Storage(state)
+        assert told.value.cause.startswith(f"the state file {state} cannot be written: ")
+    with closing(Storage(state)) as storage:
+        with full_disk(), pytest.raises(PaygoError, match="cannot be written"):
+            storage.write(7, b"later")
+        storage.write(0, b"now")
+    assert state.read_bytes() == b"now" + b"\xff" * (IMAGE_BYTES - 3)
 
 
 def test_a_file_that_is_no_state_file_is_refused_and_left_alone(tmp_path: Path):
