@@ -23,13 +23,13 @@ void paygo_firmware_boot(paygo_firmware *firmware, paygo_board board, const payg
 {
     paygo_saved *live = &firmware->live;
     memset(firmware, 0, sizeof *firmware);
-    firmware->first_boot = first_boot;
     firmware->charger.board = (uint8_t)board;
     firmware->storage = paygo_storage_read(storage, &firmware->factory, live, &firmware->journal);
     if (firmware->storage != PAYGO_STORAGE_READY) {
         paygo_saved_init(live, 0);
         live->chemistry = PAYGO_LFP; /* which battery it is cannot be known: what harms none that the board charges */
     }
+    firmware->boot = live->boot == 0 ? first_boot : live->boot + 1U;
     /* A restart ends no alert: otherwise switching off and on would lift a protection. */
     paygo_charger_begin(&firmware->charger, live->chemistry, live->capacity_ah, live->active);
     firmware->witness.tampered = has(live->active, PAYGO_ALERT_CLOCK_TAMPER);
@@ -155,13 +155,13 @@ static bool is_test_code(const paygo_firmware *firmware, const char *digits, siz
 }
 
 /* The place for one more test activation: that of the one which is forgotten first. */
-static PAYGO_APART uint8_t next_test(const paygo_saved *saved)
+static PAYGO_APART uint16_t *next_test(paygo_saved *saved)
 {
-    uint8_t found = 0;
-    uint8_t i;
-    for (i = 1; i < PAYGO_TESTS; i++) {
-        if (saved->tests[i] < saved->tests[found]) {
-            found = i;
+    uint16_t *found = saved->tests;
+    uint16_t *test;
+    for (test = found + 1; test < saved->tests + PAYGO_TESTS; test++) {
+        if (*test < *found) {
+            found = test;
         }
     }
     return found;
@@ -173,19 +173,25 @@ static void answer(paygo_firmware *firmware, paygo_token_type type, paygo_reason
     firmware->answer_reason = reason;
 }
 
+/* An entry that is not looked at before so many seconds have passed. */
+static PAYGO_APART void answer_wait(paygo_firmware *firmware, uint16_t seconds)
+{
+    answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING);
+    firmware->answer_seconds.low = seconds;
+    firmware->answer_seconds.high = 0;
+}
+
 /* H22: a test activation, if there is no wait and if it is not one too many. Returns whether it has to be stored. */
 static bool enter_test(paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
-    uint16_t *test = &firmware->next.tests[next_test(&firmware->live)];
+    uint16_t *test = next_test(&firmware->next);
     uint16_t wait = unit->wait;
     if (wait < *test) {
         wait = *test;
     }
     if (wait > 0) {
-        answer(firmware, PAYGO_INVALID, PAYGO_REASON_WAITING);
-        firmware->answer_seconds.low = wait;
-        firmware->answer_seconds.high = 0;
+        answer_wait(firmware, wait);
         return false;
     }
     answer(firmware, PAYGO_ADD_TIME, PAYGO_REASON_ACCEPTED);
@@ -222,6 +228,15 @@ static bool changes(const paygo_entry *entry)
     return entry->counts && entry->decoder.verdict.type != PAYGO_ALREADY_USED;
 }
 
+/* What follows of an entry or a command whose effect is stored, could not be stored, or was none. */
+static PAYGO_APART void conclude(paygo_firmware *firmware, paygo_outputs *outputs, paygo_after after)
+{
+    if (after == PAYGO_AFTER_CONSOLE_ENTRY || after == PAYGO_AFTER_KEYPAD_ENTRY) {
+        blink_answer(firmware, outputs);
+    }
+    firmware->reply = reply_after(after);
+}
+
 /* Walks a part of the entry that is being judged. Once it is judged, and nothing else is under way, it is applied. */
 static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
 {
@@ -242,16 +257,14 @@ static void judge(paygo_firmware *firmware, paygo_outputs *outputs)
     answer(firmware, verdict->type, verdict->reason);
     firmware->answer_seconds = firmware->next.unit.credit;
     if (verdict->reason == PAYGO_REASON_WAITING) {
-        firmware->answer_seconds.low = firmware->next.unit.wait;
-        firmware->answer_seconds.high = 0;
+        answer_wait(firmware, firmware->next.unit.wait);
     }
     paygo_slots_keep(&firmware->slots, &firmware->entry.decoder);
     if (changes(&firmware->entry)) {
         paygo_firmware_save(firmware, from);
         return;
     }
-    blink_answer(firmware, outputs);
-    firmware->reply = reply_after(from);
+    conclude(firmware, outputs, from);
 }
 
 bool paygo_firmware_enter(paygo_firmware *firmware, paygo_outputs *outputs, const char *digits, size_t length,
@@ -291,11 +304,6 @@ static PAYGO_APART void pass_time(paygo_firmware *firmware, uint32_t rtc_s, uint
     paygo_gauge_update(&firmware->gauge, &firmware->charger, world_ms);
 }
 
-static bool after_entry(paygo_after after)
-{
-    return after == PAYGO_AFTER_CONSOLE_ENTRY || after == PAYGO_AFTER_KEYPAD_ENTRY;
-}
-
 /* A slot is stored: what was being stored is the truth now (H12). Its clock went on meanwhile. */
 static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
 {
@@ -308,9 +316,8 @@ static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
     } else {
         paygo_unit_tick(&firmware->live.unit, clock);
     }
-    if (after_entry(after)) {
-        blink_answer(firmware, outputs);
-        firmware->test_s = firmware->test_entered ? PAYGO_TEST_S : firmware->test_s;
+    if (firmware->test_entered) {
+        firmware->test_s = PAYGO_TEST_S;
         firmware->test_entered = false;
     }
     if (after == PAYGO_AFTER_ACKNOWLEDGE) {
@@ -320,7 +327,7 @@ static void slot_stored(paygo_firmware *firmware, paygo_outputs *outputs)
         paygo_charger_replace(&firmware->charger, firmware->live.chemistry, firmware->live.capacity_ah);
         firmware->gauge.started = false;
     }
-    firmware->reply = reply_after(after);
+    conclude(firmware, outputs, after);
 }
 
 /* A record is stored. Some are followed by a slot, which makes them count. */
@@ -330,7 +337,7 @@ static void record_stored(paygo_firmware *firmware, paygo_outputs *outputs)
     switch (firmware->record.kind) {
     case PAYGO_RECORD_FACTORY:
         paygo_saved_init(&firmware->next, firmware->factory.count);
-        firmware->next.boot = firmware->first_boot;
+        firmware->next.boot = firmware->boot;
         begin_record(firmware, PAYGO_RECORD_SLOT, PAYGO_AFTER_SETUP);
         break;
     case PAYGO_RECORD_EVENT:
@@ -346,9 +353,8 @@ static void record_stored(paygo_firmware *firmware, paygo_outputs *outputs)
 }
 
 /* Nothing can be stored any more (H27): no light that could not be counted, and no answer that it was. */
-static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
+static PAYGO_APART void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
 {
-    const paygo_after after = firmware->after;
     firmware->saving = false;
     if (firmware->record.kind == PAYGO_RECORD_FACTORY) {
         memset(&firmware->factory, 0, sizeof firmware->factory); /* it is as blank as it was */
@@ -358,10 +364,7 @@ static void storage_failed(paygo_firmware *firmware, paygo_outputs *outputs)
     firmware->test_entered = false;
     firmware->wrong_field = PAYGO_IN_FLASH("storage");
     answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED);
-    if (after_entry(after)) {
-        blink_answer(firmware, outputs);
-    }
-    firmware->reply = reply_after(after);
+    conclude(firmware, outputs, firmware->after);
     if (firmware->reply == PAYGO_REPLY_LOAD || firmware->reply == PAYGO_REPLY_ACKNOWLEDGE) {
         firmware->reply = PAYGO_REPLY_INVALID;
     }
@@ -429,27 +432,13 @@ static void piece_written(paygo_firmware *firmware, const paygo_reader *storage,
     }
 }
 
-/* The first store after a start counts the start; a second one follows the first of a unit's life (storage.c). */
-static bool save_start(paygo_firmware *firmware)
-{
-    paygo_saved *next;
-    if (firmware->started && firmware->journal.sequence >= 2) {
-        return false;
-    }
-    next = paygo_firmware_change(firmware);
-    if (!firmware->started) {
-        next->boot = firmware->live.boot == 0 ? firmware->first_boot : firmware->live.boot + 1U;
-    }
-    paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
-    return true;
-}
-
 bool paygo_firmware_oldest_event(const paygo_firmware *firmware, const paygo_reader *storage, paygo_event *event)
 {
     const paygo_saved *live = &firmware->live;
-    uint32_t seq;
-    for (seq = live->acked_seq; seq < live->event_seq; seq++) {
-        if (paygo_storage_event(storage, seq + 1U, event)) {
+    uint32_t seq = live->acked_seq;
+    while (seq < live->event_seq) {
+        seq++;
+        if (paygo_storage_event(storage, seq, event)) {
             return true;
         }
     }
@@ -478,18 +467,11 @@ static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert
     event->alert = (uint8_t)alert;
     event->raised = (firmware->next.reported & bit) != 0;
     event->value = value;
-    event->boot = firmware->live.boot;
+    event->boot = firmware->boot;
     if (event->raised) {
         firmware->latched &= (uint16_t)~bit;
     }
     begin_event(firmware, after);
-}
-
-/* An alert that has to be recorded as RAISED, and for that with this value. */
-static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
-{
-    firmware->latched |= (uint16_t)(1U << (uint8_t)alert);
-    firmware->latched_value[alert] = (uint16_t)value;
 }
 
 /* Alerts whose value is a peak, which is never below 0. */
@@ -500,11 +482,12 @@ static void latch(paygo_firmware *firmware, paygo_alert alert, int32_t value)
 /* With what an alert is told that began or ended. */
 static PAYGO_APART int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert)
 {
+    const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     const uint16_t latched = firmware->latched_value[alert];
-    if (has(firmware->live.reported, alert) && alert != PAYGO_ALERT_BATTERY_REFUSED) {
+    if ((firmware->live.reported & bit) != 0 && alert != PAYGO_ALERT_BATTERY_REFUSED) {
         return paygo_alert_value(firmware, alert);
     }
-    return has(OF_PEAKS, alert) ? (int32_t)latched : (int16_t)latched;
+    return (bit & OF_PEAKS) != 0 ? (int32_t)latched : (int16_t)latched;
 }
 
 /* H20: records an alert that began or ended. One that ends before it could be recorded is recorded all the same. */
@@ -514,9 +497,10 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
     const uint16_t active = paygo_firmware_alerts(firmware);
     uint16_t bits = (uint16_t)(active & ~(reported | firmware->latched));
     uint8_t alert;
+    firmware->latched |= bits;
     for (alert = 0; bits != 0; alert++, bits >>= 1) {
         if ((bits & 1U) != 0) {
-            latch(firmware, (paygo_alert)alert, paygo_alert_value(firmware, (paygo_alert)alert));
+            firmware->latched_value[alert] = (uint16_t)paygo_alert_value(firmware, (paygo_alert)alert);
         }
     }
     bits = (uint16_t)((reported & ~active) | (firmware->latched & ~reported));
@@ -531,17 +515,6 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
     return true;
 }
 
-/* An alert that came or went and could not be recorded, since the log is full, is kept over a restart all the same. */
-static bool save_active(paygo_firmware *firmware)
-{
-    if (firmware->live.active == paygo_firmware_alerts(firmware)) {
-        return false;
-    }
-    (void)paygo_firmware_change(firmware);
-    paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
-    return true;
-}
-
 /* Alerts that another chemistry might lift. */
 #define OF_CHEMISTRY \
     (1U << PAYGO_ALERT_BATTERY_OVERVOLTAGE | 1U << PAYGO_ALERT_OVERTEMPERATURE | 1U << PAYGO_ALERT_UNDERTEMPERATURE)
@@ -552,10 +525,11 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
     paygo_saved *next;
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
         firmware->wrong_field = PAYGO_IN_FLASH("board");
-        latch(firmware, PAYGO_ALERT_BATTERY_REFUSED, (int32_t)capacity_ah);
+        firmware->latched |= 1U << PAYGO_ALERT_BATTERY_REFUSED;
+        firmware->latched_value[PAYGO_ALERT_BATTERY_REFUSED] = capacity_ah;
     } else if (((uint16_t)firmware->charger.law.alerts & OF_CHEMISTRY) != 0) {
         firmware->wrong_field = PAYGO_IN_FLASH("alert");
-    } else if (!event_fits(firmware, storage) || has(firmware->live.reported, PAYGO_ALERT_BATTERY_REPLACED)) {
+    } else if (!event_fits(firmware, storage) || (firmware->live.reported & 1U << PAYGO_ALERT_BATTERY_REPLACED) != 0) {
         firmware->wrong_field = PAYGO_IN_FLASH("log");
     } else {
         firmware->wrong_field = NULL;
@@ -566,22 +540,36 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
     }
 }
 
-/* Whether something is left that time takes away. */
-static bool clock_matters(const paygo_firmware *firmware)
+/*
+ * The clock of a unit is stored ahead while something is left that time takes away, so that a power cut gains nothing (T36).
+ * In how many seconds, which may have passed; INT32_MAX: for now not.
+ */
+static PAYGO_APART int32_t clock_due_s(paygo_firmware *firmware)
 {
     const paygo_unit *unit = &firmware->live.unit;
-    return (paygo_unit_active(unit) && !unit->unlocked) || unit->wait > 0 ||
-           firmware->live.tests[next_test(&firmware->live)] > 0;
+    if ((paygo_unit_active(unit) && !unit->unlocked) || unit->wait > 0 || *next_test(&firmware->live) > 0) {
+        return (int32_t)(firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
+    }
+    return INT32_MAX;
 }
 
-/* The clock of a unit whose credit or wait runs is stored ahead, so that a power cut gains nothing (T36). */
-static bool save_clock(paygo_firmware *firmware)
+/*
+ * Stores what has to be: first a start, which is counted, and once more, since a second slot follows the first of a unit's
+ * life (storage.c); then what happens. An alert that came or went and could not be recorded, since the log is full, is kept
+ * over a restart all the same.
+ */
+static void save_what_is_due(paygo_firmware *firmware, const paygo_reader *storage)
 {
-    if (!clock_matters(firmware) || firmware->live.unit.clock + PAYGO_SAVE_MARGIN_S < firmware->wakes_at) {
-        return false;
+    const bool starts = !firmware->started || firmware->journal.sequence < 2;
+    if (!starts && save_event(firmware, storage)) {
+        return;
     }
-    begin_record(firmware, PAYGO_RECORD_CLOCK, PAYGO_AFTER_NOTHING);
-    return true;
+    if (starts || firmware->live.active != paygo_firmware_alerts(firmware)) {
+        paygo_firmware_change(firmware)->boot = firmware->boot;
+        paygo_firmware_save(firmware, PAYGO_AFTER_NOTHING);
+    } else if (clock_due_s(firmware) <= 0) {
+        begin_record(firmware, PAYGO_RECORD_CLOCK, PAYGO_AFTER_NOTHING);
+    }
 }
 
 /* Takes console bytes until a command is complete. While something is being stored they wait (H3). */
@@ -677,9 +665,6 @@ static PAYGO_APART void speak(paygo_firmware *firmware, const paygo_reader *stor
 static uint32_t wire_due_ms(const paygo_firmware *firmware)
 {
     uint16_t due = paygo_console_due_ms(&firmware->console);
-    if (judging(firmware) || firmware->command_waiting) {
-        return 0;
-    }
     if (firmware->extended_host && events_waiting(&firmware->live) > 0) {
         due = sooner(due, firmware->repeat_ms);
     }
@@ -693,7 +678,7 @@ static uint32_t wire_due_ms(const paygo_firmware *firmware)
 }
 
 /* Credit or a test that ends, a clock to be stored, a step of the law, a comparison of clocks. */
-static uint32_t world_due_ms(const paygo_firmware *firmware, uint32_t rtc_s)
+static uint32_t world_due_ms(paygo_firmware *firmware, uint32_t rtc_s)
 {
     const paygo_unit *unit = &firmware->live.unit;
     uint16_t due_s = paygo_charger_due_s(&firmware->charger);
@@ -704,8 +689,8 @@ static uint32_t world_due_ms(const paygo_firmware *firmware, uint32_t rtc_s)
         if (firmware->test_s > 0) {
             due_s = sooner(due_s, firmware->test_s);
         }
-        if (clock_matters(firmware) && !firmware->saving) {
-            due_s = sooner(due_s, firmware->wakes_at - PAYGO_SAVE_MARGIN_S - unit->clock);
+        if (!firmware->saving) {
+            due_s = sooner(due_s, (uint32_t)clock_due_s(firmware));
         }
         if (rtc_s != 0) {
             due_s = sooner(due_s, PAYGO_WITNESS_S - firmware->witness.counted_s);
@@ -726,20 +711,22 @@ static void hold(paygo_firmware *firmware, const paygo_inputs *inputs)
 static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
     const uint16_t wire_ms = firmware->held_wire_ms;
+    uint32_t world_ms = firmware->held_world_ms;
+    firmware->held_wire_ms = 0;
+    firmware->held_world_ms = 0;
     paygo_charger_measure(&firmware->charger, &inputs->measured);
     do {
-        const uint16_t world_ms = sooner(LONGEST_PASS_MS, firmware->held_world_ms);
-        firmware->held_world_ms -= world_ms;
-        pass_time(firmware, inputs->rtc_s, world_ms);
-    } while (firmware->held_world_ms > 0);
+        const uint16_t part_ms = sooner(LONGEST_PASS_MS, world_ms);
+        world_ms -= part_ms;
+        pass_time(firmware, inputs->rtc_s, part_ms);
+    } while (world_ms > 0);
     paygo_light_update(&firmware->light, wire_ms);
     firmware->repeat_ms = (uint16_t)(wire_ms < firmware->repeat_ms ? firmware->repeat_ms - wire_ms : 0);
-    firmware->held_wire_ms = 0;
     if (firmware->saving && inputs->write_done) {
         piece_written(firmware, &inputs->storage, outputs);
     }
     if (is_free(firmware) && firmware->storage == PAYGO_STORAGE_READY) {
-        (void)(save_start(firmware) || save_event(firmware, &inputs->storage) || save_active(firmware) || save_clock(firmware));
+        save_what_is_due(firmware, &inputs->storage);
     }
     read_keypad(firmware, inputs->key, wire_ms, outputs);
     read_console(firmware, inputs, wire_ms, outputs);
@@ -764,9 +751,14 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
     outputs->charge = firmware->charger.law.charge != 0;
     outputs->target_mv = (uint16_t)firmware->charger.law.target_mv;
     outputs->limit_ma = (uint16_t)firmware->charger.law.limit_ma;
-    outputs->busy = firmware->saving || outputs->tx_length > 0;
-    outputs->walking = judging(firmware) || firmware->command_waiting;
+    if (firmware->saving || outputs->tx_length > 0) {
+        outputs->busy = true;
+    }
     outputs->light = paygo_light_now(&firmware->light);
-    outputs->wire_due_ms = wire_due_ms(firmware);
+    if (judging(firmware) || firmware->command_waiting) {
+        outputs->walking = true; /* at once */
+    } else {
+        outputs->wire_due_ms = wire_due_ms(firmware);
+    }
     outputs->world_due_ms = world_due_ms(firmware, inputs->rtc_s);
 }

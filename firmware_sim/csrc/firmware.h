@@ -116,10 +116,11 @@ typedef struct {
     paygo_token_type answer_type; /* of the entry that is being stored or answered, */
     paygo_reason answer_reason;
     paygo_seconds answer_seconds; /* of credit, or to wait; meaningless while the unit is unlocked */
-    uint32_t first_boot;     /* what the first start is called */
+    uint32_t boot;           /* what this start is called */
     paygo_reply reply;       /* what is being said */
     paygo_after after;
     paygo_after judged_for;  /* where the entry came from that is being judged, in slices (H3); PAYGO_AFTER_NOTHING: none is */
+    paygo_record record;     /* which record is being stored, and how far */
     paygo_storage_state storage;
     bool saving;
     bool piece_due;          /* the record's next piece has to be written */
@@ -136,9 +137,8 @@ typedef struct {
     uint16_t said;           /* how many characters of a reply were said, */
     uint16_t said_crc;       /* and their check */
     uint16_t repeat_ms;      /* wire time until the oldest event is sent again */
-    paygo_record record;     /* which record is being stored, and how far */
-    paygo_slots slots;
     paygo_charger charger;
+    paygo_slots slots;
     paygo_entry entry;
     paygo_saved live;        /* what is stored, plus the clock since then */
     paygo_gauge gauge;

@@ -38,15 +38,15 @@ paygo_digits_result paygo_digits_read(paygo_form form, bool restricted, const ch
     }
     for (i = 0; i < length; i++) {
         const uint8_t digit = (uint8_t)(text[i] - first);
-        const paygo_code twice = value + value;
+        paygo_code next = digit;
+        uint8_t times;
         if (digit > largest) {
             return PAYGO_DIGITS_SET;
         }
-        value = twice + twice;
-        if (!restricted) {
-            value += value + twice;
+        for (times = 0; times <= largest; times++) { /* multiplied, on a machine that cannot */
+            next += value;
         }
-        value += digit;
+        value = next;
     }
     if (value > paygo_largest_code(form)) {
         return PAYGO_DIGITS_RANGE;

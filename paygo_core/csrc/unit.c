@@ -53,18 +53,17 @@ uint16_t paygo_unit_wait_left(const paygo_unit *unit)
     return unit->wait;
 }
 
-/* T32, T33: the wait after the k-th wrong entry in a row, in seconds. */
+/* T32, T33: the wait after the k-th wrong entry in a row, in seconds: it doubles with each. */
 static uint16_t wait_after(uint8_t wrong_entries, bool strict)
 {
-    const uint8_t lenient_entries = strict ? 0 : 2;
-    uint16_t minutes = strict ? 1 : 2;
-    if (wrong_entries <= lenient_entries) {
+    uint16_t wait = strict ? 60 : 30;
+    if (!strict && wrong_entries <= 2) {
         return 0;
     }
-    while (--wrong_entries > lenient_entries && minutes < LONGEST_WAIT_MINUTES) {
-        minutes = (uint16_t)(minutes << 1);
+    for (; wrong_entries > 1 && wait < LONGEST_WAIT_MINUTES * 60U; wrong_entries--) {
+        wait = (uint16_t)(wait << 1);
     }
-    return (uint16_t)(minutes * 60U);
+    return wait;
 }
 
 /* T22: the kind of token that so many characters can be on a unit of this digit set. */

@@ -52,9 +52,9 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
 
 /* An entry that is judged in slices. */
 typedef struct {
-    paygo_decoder decoder; /* its verdict stands when paygo_unit_run returned true; `refused` may be known before */
     bool counts;           /* if it is wrong, it is a wrong entry */
     bool open;             /* begun, and not finished */
+    paygo_decoder decoder; /* its verdict stands when paygo_unit_run returned true; `refused` may be known before */
 } paygo_entry;
 
 /*
