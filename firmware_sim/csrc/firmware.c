@@ -459,9 +459,9 @@ static bool event_fits(paygo_firmware *firmware, const paygo_reader *storage)
 }
 
 /* Begins to store that an alert began or ended, in what is stored next. */
-static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert, int32_t value, paygo_after after)
+static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert, uint16_t bit, int32_t value,
+                                     paygo_after after)
 {
-    const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     paygo_event *event = &firmware->event;
     firmware->next.reported ^= bit;
     event->alert = (uint8_t)alert;
@@ -480,9 +480,8 @@ static PAYGO_APART void change_alert(paygo_firmware *firmware, paygo_alert alert
      1U << PAYGO_ALERT_SHORT_CIRCUIT)
 
 /* With what an alert is told that began or ended. */
-static PAYGO_APART int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert)
+static PAYGO_APART int32_t value_to_tell(const paygo_firmware *firmware, paygo_alert alert, uint16_t bit)
 {
-    const uint16_t bit = (uint16_t)(1U << (uint8_t)alert);
     const uint16_t latched = firmware->latched_value[alert];
     if ((firmware->live.reported & bit) != 0 && alert != PAYGO_ALERT_BATTERY_REFUSED) {
         return paygo_alert_value(firmware, alert);
@@ -496,6 +495,7 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
     const uint16_t reported = firmware->live.reported;
     const uint16_t active = paygo_firmware_alerts(firmware);
     uint16_t bits = (uint16_t)(active & ~(reported | firmware->latched));
+    uint16_t bit = 1;
     uint8_t alert;
     firmware->latched |= bits;
     for (alert = 0; bits != 0; alert++, bits >>= 1) {
@@ -507,11 +507,11 @@ static bool save_event(paygo_firmware *firmware, const paygo_reader *storage)
     if (bits == 0 || !event_fits(firmware, storage)) {
         return false;
     }
-    for (alert = 0; (bits & 1U) == 0; alert++) {
-        bits >>= 1;
+    for (alert = 0; (bits & bit) == 0; alert++) {
+        bit = (uint16_t)(bit << 1);
     }
     (void)paygo_firmware_change(firmware);
-    change_alert(firmware, (paygo_alert)alert, value_to_tell(firmware, (paygo_alert)alert), PAYGO_AFTER_NOTHING);
+    change_alert(firmware, (paygo_alert)alert, bit, value_to_tell(firmware, (paygo_alert)alert, bit), PAYGO_AFTER_NOTHING);
     return true;
 }
 
@@ -536,7 +536,7 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
         next = paygo_firmware_change(firmware);
         next->chemistry = chemistry;
         next->capacity_ah = capacity_ah;
-        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
+        change_alert(firmware, PAYGO_ALERT_BATTERY_REPLACED, 1U << PAYGO_ALERT_BATTERY_REPLACED, (int32_t)capacity_ah, PAYGO_AFTER_BATTERY);
     }
 }
 
@@ -736,6 +736,7 @@ static void live(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_out
 
 void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, paygo_outputs *outputs)
 {
+    const paygo_law *law = &firmware->charger.law;
     memset(outputs, 0, sizeof *outputs);
     outputs->tx = (const char *)outputs->write.bytes;
     hold(firmware, inputs);
@@ -748,9 +749,9 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
         firmware->piece_due = false;
     }
     outputs->output = paygo_firmware_output(firmware);
-    outputs->charge = firmware->charger.law.charge != 0;
-    outputs->target_mv = (uint16_t)firmware->charger.law.target_mv;
-    outputs->limit_ma = (uint16_t)firmware->charger.law.limit_ma;
+    outputs->charge = law->charge != 0;
+    outputs->target_mv = (uint16_t)law->target_mv;
+    outputs->limit_ma = (uint16_t)law->limit_ma;
     if (firmware->saving || outputs->tx_length > 0) {
         outputs->busy = true;
     }

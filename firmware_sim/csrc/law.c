@@ -44,8 +44,8 @@ void paygo_law_begin(paygo_law *law, const paygo_battery_limits *battery, const 
         guard->active = (paygo_law_small)-(int8_t)(bits & 1U);
         bits >>= 1;
     }
-    law->current_told = law->current.active;
-    law->shorted_told = law->shorted.active;
+    law->current_told.active = law->current.active;
+    law->shorted_told.active = law->shorted.active;
     law->shorted_trips = (paygo_law_small)-law->shorted.active;
     law->target_mv = LAW_LIMIT(battery->absorption_mv);
     law->limit_ma = LAW_LIMIT(board->charge_ma);
@@ -72,7 +72,7 @@ uint16_t paygo_law_due_s(const paygo_law *law)
             return 1;
         }
     }
-    if (law->current_told != 0 || law->shorted_told != 0) {
+    if (law->current_told.active != 0 || law->shorted_told.active != 0) {
         return 1;
     }
     return law->dark_s > 0 ? PAYGO_LAW_DARK_S : 60;

@@ -137,8 +137,8 @@ typedef struct {
 #define PAYGO_LAW_FIELDS(GUARD, SMALL, TIME, INT, LONG)                                                                  \
     GUARD(overvoltage) GUARD(undervoltage) GUARD(panel) GUARD(output_high) GUARD(lost) GUARD(current) GUARD(shorted)     \
     GUARD(hot) GUARD(cold) GUARD(stuck) GUARD(blind)                                                                     \
-    SMALL(current_told) TIME(current_good_s)                                                                             \
-    SMALL(shorted_told) TIME(shorted_good_s) SMALL(shorted_trips)                                                        \
+    GUARD(current_told) GUARD(shorted_told) /* whether a load's fault is told, and for how long the load was fine */     \
+    SMALL(shorted_trips)                                                                                                 \
     SMALL(stage) TIME(stage_s) TIME(low_s) TIME(dark_s) LONG(since_equalise_s)                                           \
     SMALL(charge)  /* the switch between panel and battery, */                                                           \
     SMALL(output)  /* and the customer's output: -1 is on */                                                             \

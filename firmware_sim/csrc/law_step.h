@@ -117,14 +117,18 @@ PAYGO_LAW_INLINE paygo_guard *law_watch(paygo_guard *guard, paygo_law_int readin
     return law_guard(guard, reading, limit, law_all(LAW_LIMIT(limit->clear_s)), dt_s);
 }
 
-/* Whether a load's fault is told of, which an output that is tried again and fails again is once. */
-PAYGO_LAW_APART paygo_law_flag law_told(paygo_law_small *was_told, paygo_law_time *good_s, paygo_law_flag active,
-                                        paygo_law_flag good, int dt_s)
+/*
+ * Whether a load's fault is told of, which an output that is tried again and fails again is once: until a load that is on
+ * was below the limit for long enough.
+ */
+PAYGO_LAW_APART paygo_law_flag law_told(paygo_guard *fault, paygo_law_flag active, paygo_law_flag on,
+                                        paygo_law_int reading, const paygo_limit *limit, int dt_s)
 {
-    paygo_law_flag told = (paygo_law_flag)*was_told;
-    *good_s = law_hold(*good_s, told & good, dt_s);
-    told = (told & PAYGO_LAW_IF((paygo_law_int)*good_s < PAYGO_LAW_GOOD_S)) | active;
-    *was_told = (paygo_law_small)told;
+    const paygo_law_flag good = on & PAYGO_LAW_IF(reading < LAW_LIMIT(limit->trip));
+    paygo_law_flag told = (paygo_law_flag)fault->active;
+    fault->held_s = law_hold(fault->held_s, told & good, dt_s);
+    told = (told & PAYGO_LAW_IF((paygo_law_int)fault->held_s < PAYGO_LAW_GOOD_S)) | active;
+    fault->active = (paygo_law_small)told;
     return told;
 }
 
@@ -171,10 +175,10 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
     /* What follows of a load's fault. */
     tripped = (paygo_law_flag)law->shorted.active & law_not(was_shorted);
     law->shorted.active = (paygo_law_small)((paygo_law_flag)law->shorted.active & law_not(dawn & given_up));
-    (void)law_told(&law->current_told, &law->current_good_s, (paygo_law_flag)law->current.active,
-                   on & PAYGO_LAW_IF(readings->load_ma < LAW_LIMIT(board->current.trip)), dt_s);
-    told = law_told(&law->shorted_told, &law->shorted_good_s, (paygo_law_flag)law->shorted.active,
-                    on & PAYGO_LAW_IF(readings->load_peak_ma < LAW_LIMIT(board->shorted.trip)), dt_s);
+    (void)law_told(&law->current_told, (paygo_law_flag)law->current.active, on, readings->load_ma, &board->current,
+                   dt_s);
+    told = law_told(&law->shorted_told, (paygo_law_flag)law->shorted.active, on, readings->load_peak_ma, &board->shorted,
+                    dt_s);
     law->shorted_trips = (paygo_law_small)law_only(
         told & law_not(dawn), law_least(trips - (paygo_law_int)tripped, law_all(PAYGO_LAW_TRIES + 1)));
 }
@@ -190,8 +194,8 @@ PAYGO_LAW_INLINE paygo_law_int law_alerts(const paygo_law *law)
         bits = bits + bits - (paygo_law_int)guard->active;
     } while (guard != first);
     bits = ((bits & ~3) << 2) | (bits & 3);
-    return bits | law_only((paygo_law_flag)law->current_told, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
-           law_only((paygo_law_flag)law->shorted_told, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT));
+    return bits | law_only((paygo_law_flag)law->current_told.active, law_all(1 << PAYGO_ALERT_OVERCURRENT)) |
+           law_only((paygo_law_flag)law->shorted_told.active, law_all(1 << PAYGO_ALERT_SHORT_CIRCUIT));
 }
 
 /*

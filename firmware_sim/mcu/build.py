@@ -37,13 +37,23 @@ AVR_SMALL = (
 )
 """What makes its programs smaller."""
 
+AVR_ORDER = (
+    *("chain", "siphash_8", "law", "slots", "codec", "charger", "replies", "gauge", "unit", "-lgcc", "siphash"),
+    *("digits", "text", "reference", "storage", "firmware", "panel", "-lc", "commands", "main", "crc", "cache"),
+    *("witness", "console", "hal"),
+)
+"""A call that is near takes a word less: bench/link_order.py finds such an order."""
+
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 OPTIONS = ["-std=c99", "-Os", "-ffunction-sections", "-fdata-sections", "-fstack-usage"]
 
 
 @dataclass(frozen=True)
 class Port:
-    """How the firmware becomes a program for a chip. packages: of Debian, for each command that is needed."""
+    """How the firmware becomes a program for a chip.
+
+    packages: of Debian, for each command that is needed. order: in which its files and libraries are linked.
+    """
 
     name: str
     compiler: str
@@ -51,6 +61,7 @@ class Port:
     link: tuple[str, ...]
     sources: tuple[Path, ...]
     packages: dict[str, str]
+    order: tuple[str, ...] = ()
 
     def inputs(self) -> list[Path]:
         """Every file that the program depends on."""
@@ -72,6 +83,7 @@ def _avr(name: str, *options: str, rig: bool) -> Port:
         (f"-Wl,--defsym=__DATA_REGION_LENGTH__={room}",),
         (*([PORTS / "rig.c"] if rig else []), PORTS / "atmega328p" / "hal.c"),
         {"avr-gcc": "gcc-avr avr-libc"},
+        AVR_ORDER,
     )
 
 
@@ -93,6 +105,18 @@ CORTEX_M3 = Port(
 ALL = (AVR, AVR_BOARD, AVR_STANDARD, CORTEX_M3)
 
 
+def linking(port: Port, files: Sequence[str]) -> list[str]:
+    """The command that links object files, to which "-o" is to be added."""
+    return [port.compiler, *port.machine, "-Wl,--gc-sections", *port.link, *files]
+
+
+def in_order(port: Port, objects: Sequence[str]) -> list[str]:
+    """Object files (`number-source.o`) and libraries in the port's order; those that it does not name come last."""
+    named = {name.partition("-")[2].removesuffix(".o"): name for name in objects}
+    first = [named.pop(name, name) for name in port.order if name in named or name.startswith("-l")]
+    return [*first, *named.values()]
+
+
 def program(port: Port) -> Path:
     """The port's program, built if it is not there. The compiler's stack figures lie beside it."""
     for command, packages in port.packages.items():
@@ -105,10 +129,9 @@ def program(port: Port) -> Path:
         for number, source in enumerate(port.firmware()):
             objects.append(f"{number}-{source.stem}.o")
             _run([*compiling, "-c", str(source), "-o", objects[-1]], directory)
-        link = [port.compiler, *port.machine, "-Wl,--gc-sections", *port.link]
-        _run([*link, *objects, "-o", "program.elf"], directory)
+        _run([*linking(port, in_order(port, objects)), "-o", "program.elf"], directory)
 
-    return _cached(port.name, [*compiling, *port.link], port.inputs(), build) / "program.elf"
+    return _cached(port.name, [*compiling, *port.link, *port.order], port.inputs(), build) / "program.elf"
 
 
 def simavr_host() -> Path:

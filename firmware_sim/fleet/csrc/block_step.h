@@ -19,7 +19,7 @@
 #define TROUBLE_FIELDS(GUARD, FIELD)                                                                                     \
     GUARD(overvoltage) GUARD(panel) GUARD(output_high) GUARD(lost) GUARD(current) GUARD(shorted) GUARD(hot) GUARD(cold)  \
     GUARD(stuck) GUARD(blind)                                                                                            \
-    FIELD(current_told) FIELD(current_good_s) FIELD(shorted_told) FIELD(shorted_good_s) FIELD(shorted_trips)
+    GUARD(current_told) GUARD(shorted_told) FIELD(shorted_trips)
 #define CALM_FIELDS(GUARD, FIELD)                                                                                        \
     GUARD(undervoltage) FIELD(stage) FIELD(stage_s) FIELD(low_s) FIELD(dark_s) FIELD(since_equalise_s)                   \
     FIELD(charge) FIELD(output) FIELD(target_mv) FIELD(limit_ma)
