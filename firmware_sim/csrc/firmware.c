@@ -79,9 +79,9 @@ int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 /* Credit or a test activation, and the operator's switch. */
 static bool output_wanted(const paygo_firmware *firmware)
 {
-    const bool lit = paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0;
-    return firmware->started && firmware->storage == PAYGO_STORAGE_READY && lit &&
-           firmware->live.load_switch != PAYGO_SWITCH_OFF;
+    return firmware->started && firmware->storage == PAYGO_STORAGE_READY &&
+           firmware->live.load_switch != PAYGO_SWITCH_OFF &&
+           (firmware->test_s > 0 || paygo_unit_active(&firmware->live.unit));
 }
 
 bool paygo_firmware_output(const paygo_firmware *firmware)
@@ -607,8 +607,9 @@ static void read_keypad(paygo_firmware *firmware, char pressed, uint16_t wire_ms
     const char key = firmware->entry_waiting ? '\0' : pressed; /* the digits that wait stay as they are */
     switch (paygo_keypad_update(&firmware->keypad, key, length, wire_ms)) {
     case PAYGO_KEYPAD_ENTRY:
-        firmware->entry_waiting = ready;
-        if (!ready) {
+        if (ready) {
+            firmware->entry_waiting = true;
+        } else {
             blink(firmware, outputs, PAYGO_RED, 10);
         }
         break;

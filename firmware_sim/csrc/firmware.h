@@ -46,6 +46,7 @@
 #define PAYGO_EVENT_REPEAT_MS 3000U
 
 typedef struct {
+    paygo_reader storage;   /* how the port reads what it has written */
     uint32_t world_ms;      /* world time since the last step, at most PAYGO_LONGEST_STEP_MS or what world_due_ms was */
     uint32_t wire_ms;       /* wire time since the last step */
     paygo_measured measured;
@@ -54,7 +55,6 @@ typedef struct {
     bool write_done;        /* the write of an earlier step is complete */
     const char *rx;         /* console bytes that were not taken yet */
     uint16_t rx_length;
-    paygo_reader storage;   /* how the port reads what it has written */
 } paygo_inputs;
 
 typedef struct {

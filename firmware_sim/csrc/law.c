@@ -66,13 +66,12 @@ bool paygo_law_blocks(const paygo_law *law)
 uint16_t paygo_law_due_s(const paygo_law *law)
 {
     const paygo_guard *guard = (const paygo_guard *)(const void *)law;
-    uint8_t i;
-    for (i = 0; i < PAYGO_GUARDS; i++, guard++) {
+    for (; guard != &law->current_told; guard++) {
         if (guard->held_s != 0 && (guard != &law->shorted || law->shorted_trips <= PAYGO_LAW_TRIES)) {
             return 1;
         }
     }
-    if (law->current_told.active != 0 || law->shorted_told.active != 0) {
+    if ((law->current_told.active | law->shorted_told.active) != 0) {
         return 1;
     }
     return law->dark_s > 0 ? PAYGO_LAW_DARK_S : 60;

@@ -58,7 +58,7 @@ PAYGO_LAW_APART paygo_law_int law_only(paygo_law_flag so, paygo_law_int a)
     return PAYGO_LAW_CHOOSE(so, a, (paygo_law_int){0});
 }
 
-PAYGO_LAW_APART paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
+PAYGO_LAW_INLINE paygo_law_int law_least(paygo_law_int a, paygo_law_int b)
 {
     return PAYGO_LAW_LEAST(a, b);
 }
@@ -72,6 +72,12 @@ PAYGO_LAW_INLINE paygo_law_int law_most(paygo_law_int a, paygo_law_int b)
 PAYGO_LAW_INLINE paygo_law_int law_all(int number)
 {
     return (paygo_law_int)(number - (paygo_law_int){0});
+}
+
+/* Whether `a` is as much as `b`. */
+PAYGO_LAW_APART paygo_law_flag law_reaches(paygo_law_int a, paygo_law_int b)
+{
+    return PAYGO_LAW_IF(a >= b);
 }
 
 PAYGO_LAW_INLINE paygo_law_flag law_not(paygo_law_flag so)
@@ -102,8 +108,8 @@ PAYGO_LAW_INLINE paygo_guard *law_guard(paygo_guard *guard, paygo_law_int readin
     const paygo_law_int threshold = law_choose(was, law_all(clear), law_all(trip));
     const paygo_law_int delay_s = law_choose(was, clear_s, law_all(LAW_LIMIT(limit->trip_s)));
     const paygo_law_flag downwards = was ^ (paygo_law_flag)law_all(-(trip < clear));
-    const paygo_law_flag asks = (downwards & PAYGO_LAW_IF(reading <= threshold)) |
-                                (law_not(downwards) & PAYGO_LAW_IF(reading >= threshold));
+    const paygo_law_flag asks = (downwards & law_reaches(threshold, reading)) |
+                                (law_not(downwards) & law_reaches(reading, threshold));
     const paygo_law_time held = law_hold(guard->held_s, asks, dt_s);
     const paygo_law_flag flips = asks & PAYGO_LAW_IF((paygo_law_int)held >= delay_s);
     guard->held_s = (paygo_law_time)law_only(law_not(flips), (paygo_law_int)held);
@@ -124,10 +130,10 @@ PAYGO_LAW_INLINE paygo_guard *law_watch(paygo_guard *guard, paygo_law_int readin
 PAYGO_LAW_APART paygo_law_flag law_told(paygo_guard *fault, paygo_law_flag active, paygo_law_flag on,
                                         paygo_law_int reading, const paygo_limit *limit, int dt_s)
 {
-    const paygo_law_flag good = on & PAYGO_LAW_IF(reading < LAW_LIMIT(limit->trip));
+    const paygo_law_flag good = on & law_not(law_reaches(reading, law_all(LAW_LIMIT(limit->trip))));
     paygo_law_flag told = (paygo_law_flag)fault->active;
     fault->held_s = law_hold(fault->held_s, told & good, dt_s);
-    told = (told & PAYGO_LAW_IF((paygo_law_int)fault->held_s < PAYGO_LAW_GOOD_S)) | active;
+    told = (told & law_not(law_reaches((paygo_law_int)fault->held_s, law_all(PAYGO_LAW_GOOD_S)))) | active;
     fault->active = (paygo_law_small)told;
     return told;
 }
@@ -151,13 +157,13 @@ PAYGO_LAW_INLINE void law_protect(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int lost_mv = law_choose(PAYGO_LAW_IF(battery_mv < PAYGO_LAW_GONE_MV),
                                              law_all(LAW_LIMIT(battery->lost.trip)), readings->battery_peak_mv);
     const paygo_law_flag leaks =
-        law_not((paygo_law_flag)law->charge) & PAYGO_LAW_IF(readings->panel_ma >= PAYGO_LAW_LEAK_MA);
-    const paygo_law_flag blind = PAYGO_LAW_IF(battery_mv < 0) | PAYGO_LAW_IF(battery_mv > PAYGO_LAW_BLIND_MV) |
-                                 law_not(warmth_known);
+        law_not((paygo_law_flag)law->charge) & law_reaches(readings->panel_ma, law_all(PAYGO_LAW_LEAK_MA));
+    const paygo_law_flag blind = PAYGO_LAW_IF(battery_mv < 0) |
+                                 law_reaches(battery_mv, law_all(PAYGO_LAW_BLIND_MV + 1)) | law_not(warmth_known);
     const paygo_law_flag on = (paygo_law_flag)law->output;
     const paygo_law_flag was_shorted = (paygo_law_flag)law->shorted.active;
     const paygo_law_int trips = (paygo_law_int)law->shorted_trips;
-    const paygo_law_flag given_up = PAYGO_LAW_IF(trips > PAYGO_LAW_TRIES);
+    const paygo_law_flag given_up = law_reaches(trips, law_all(PAYGO_LAW_TRIES + 1));
     const paygo_law_int try_s = law_choose(given_up, law_all(PAYGO_LAW_NEVER), PAYGO_LAW_TRY_S * trips);
     paygo_guard *guard = (paygo_guard *)(void *)law; /* the state begins with them */
     paygo_law_flag tripped, told;
@@ -209,7 +215,7 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     /* What was measured. */
     const paygo_law_int battery_mv = readings->battery_mv;
     const paygo_law_flag warmth_known =
-        PAYGO_LAW_IF(readings->battery_dc >= -500) & PAYGO_LAW_IF(readings->battery_dc <= 1200);
+        law_reaches(readings->battery_dc, law_all(-500)) & law_reaches(law_all(1200), readings->battery_dc);
     const paygo_law_int battery_dc = law_choose(warmth_known, readings->battery_dc, law_all(250));
     const int compensation = LAW_LIMIT(battery->compensation);
     const paygo_law_int compensated_dc =
@@ -218,8 +224,8 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int sag_mv =
         law_only(law_not((paygo_law_flag)law->undervoltage.active),
                  law_scaled(readings->load_ma, LAW_LIMIT(battery->sag)));
-    const paygo_law_flag light = PAYGO_LAW_IF(readings->panel_mv > PAYGO_LAW_LIT_MV);
-    const paygo_law_flag dawn = light & PAYGO_LAW_IF((paygo_law_int)law->dark_s >= PAYGO_LAW_DARK_S);
+    const paygo_law_flag light = law_reaches(readings->panel_mv, law_all(PAYGO_LAW_LIT_MV + 1));
+    const paygo_law_flag dawn = light & law_reaches((paygo_law_int)law->dark_s, law_all(PAYGO_LAW_DARK_S));
 
     /* The protections. */
     law_watch(&law->undervoltage, battery_mv + sag_mv, &battery->undervoltage, dt_s);
@@ -234,7 +240,7 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_flag in_float = PAYGO_LAW_IF(was == (int)PAYGO_FLOAT);
     const paygo_law_flag in_equalise = PAYGO_LAW_IF(was == (int)PAYGO_EQUALISE);
     const paygo_law_flag in_bulk = law_not(in_absorption | in_float | in_equalise);
-    const paygo_law_flag at_target = PAYGO_LAW_IF(battery_mv >= law->target_mv - PAYGO_LAW_NEAR_MV);
+    const paygo_law_flag at_target = law_reaches(battery_mv, law->target_mv - PAYGO_LAW_NEAR_MV);
     const paygo_law_flag equalise_due =
         LAW_LIMIT(battery->equalise_mv) > 0
             ? PAYGO_LAW_IF(law->since_equalise_s >= LAW_LIMIT(battery->equalise_every_h) * INT32_C(3600))
@@ -242,16 +248,17 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     const paygo_law_int stage_s =
         law_least((paygo_law_int)law->stage_s + law_only(at_target, law_all(dt_s)), law_all(PAYGO_LAW_LONGEST_S));
     const paygo_law_flag absorbed =
-        PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->absorption_s)) |
-        (at_target & PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->tail_s)) &
-         PAYGO_LAW_IF(readings->battery_ma <= readings->tail_ma));
-    const paygo_law_flag equalised = in_equalise & PAYGO_LAW_IF(stage_s >= LAW_LIMIT(battery->equalise_s));
+        law_reaches(stage_s, law_all(LAW_LIMIT(battery->absorption_s))) |
+        (at_target & law_reaches(stage_s, law_all(LAW_LIMIT(battery->tail_s))) &
+         law_reaches(readings->tail_ma, readings->battery_ma));
+    const paygo_law_flag equalised = in_equalise & law_reaches(stage_s, law_all(LAW_LIMIT(battery->equalise_s)));
     const paygo_law_flag to_absorption = in_bulk & at_target;
     const paygo_law_flag to_equalise = in_absorption & absorbed & equalise_due;
     const paygo_law_flag to_float = (in_absorption & absorbed & law_not(equalise_due)) | equalised;
     paygo_law_flag to_bulk, moves, stage, float_now, stops;
-    law->low_s = law_hold(law->low_s, PAYGO_LAW_IF(battery_mv < more_mv + LAW_LIMIT(battery->rebulk_mv)), dt_s);
-    to_bulk = dawn | (in_float & PAYGO_LAW_IF((paygo_law_int)law->low_s >= LAW_LIMIT(battery->rebulk_s)));
+    law->low_s =
+        law_hold(law->low_s, law_not(law_reaches(battery_mv, more_mv + LAW_LIMIT(battery->rebulk_mv))), dt_s);
+    to_bulk = dawn | (in_float & law_reaches((paygo_law_int)law->low_s, law_all(LAW_LIMIT(battery->rebulk_s))));
     moves = to_absorption | to_equalise | to_float | to_bulk;
     stage = (paygo_law_flag)((to_absorption & PAYGO_ABSORPTION) | (to_equalise & PAYGO_EQUALISE) | (to_float & PAYGO_FLOAT));
     stage = (stage & law_not(to_bulk)) | (was & law_not(moves));
@@ -280,7 +287,7 @@ PAYGO_LAW_INLINE void law_advance(paygo_law *law, const paygo_law_readings *read
     if (LAW_LIMIT(battery->float_mv) == 0) {
         stops |= float_now;
     }
-    law->charge = (paygo_law_small)(law_not(stops) & PAYGO_LAW_IF(law->limit_ma > 0));
+    law->charge = (paygo_law_small)(law_not(stops) & law_reaches(law->limit_ma, law_all(1)));
     law->output = (paygo_law_small)(readings->wanted & law_not(law_blocks(law)));
     law->alerts = calm ? law_only((paygo_law_flag)law->undervoltage.active, law_all(1 << PAYGO_ALERT_BATTERY_UNDERVOLTAGE))
                        : law_alerts(law);

@@ -3,10 +3,11 @@
 
 uint8_t paygo_digits_length(paygo_form form, bool restricted)
 {
+    (void)form;
     if (restricted) {
-        return form == PAYGO_STANDARD ? 15 : 20;
+        return PAYGO_IS_EXTENDED(form) ? 20 : 15;
     }
-    return (uint8_t)form;
+    return PAYGO_FORM(form);
 }
 
 uint8_t paygo_digits_write(paygo_form form, bool restricted, paygo_code token, char text[PAYGO_MAX_DIGITS])

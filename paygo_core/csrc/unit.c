@@ -3,19 +3,17 @@
 
 #include "bytes.h"
 
+#include <string.h>
+
 #define SECONDS_PER_DAY UINT32_C(86400)
 #define LONGEST_WAIT_MINUTES 512U
 #define LAYOUT 1U
 
 void paygo_unit_init(paygo_unit *unit, uint16_t count)
 {
-    unit->window = paygo_window_at(count);
-    unit->clock = 0;
-    unit->credit.low = 0;
-    unit->credit.high = 0;
-    unit->wait = 0;
-    unit->wrong_entries = 0;
-    unit->unlocked = false;
+    memset(unit, 0, sizeof *unit);
+    unit->window.count = count;
+    unit->window.floor = count;
 }
 
 void paygo_unit_tick(paygo_unit *unit, uint32_t now)
@@ -156,9 +154,12 @@ paygo_answer paygo_unit_enter(paygo_unit *unit, const paygo_config *config, uint
 
 void paygo_unit_ahead(paygo_unit *unit, uint32_t seconds)
 {
-    const uint32_t wake = unit->clock + seconds;
     const uint16_t wait = unit->wait;
-    paygo_unit_tick(unit, wake >= seconds ? wake : UINT32_MAX);
+    uint32_t wake = unit->clock + seconds;
+    if (wake < seconds) {
+        wake = UINT32_MAX;
+    }
+    paygo_unit_tick(unit, wake);
     unit->wait = wait;
 }
 

@@ -15,8 +15,8 @@ DEFECTS = {
         "stops = (paygo_law_flag)law->panel.active",
     ),
     "a protection trips beyond its threshold only": (
-        "PAYGO_LAW_IF(reading >= threshold)",
-        "PAYGO_LAW_IF(reading > threshold)",
+        "law_reaches(reading, threshold)",
+        "law_not(law_reaches(threshold, reading))",
     ),
     "a protection forgets its delay": (
         "PAYGO_LAW_IF((paygo_law_int)held >= delay_s)",
@@ -87,7 +87,7 @@ NOISY = {
     "a protection trips beyond its threshold only": DEFECTS["a protection trips beyond its threshold only"],
     "a protection forgets its delay": DEFECTS["a protection forgets its delay"],
     "there is no hysteresis": DEFECTS["there is no hysteresis"],
-    "an overload is over at once": ("good_s < PAYGO_LAW_GOOD_S", "good_s < PAYGO_LAW_TRIES"),
+    "an overload is over at once": ("law_all(PAYGO_LAW_GOOD_S)", "law_all(PAYGO_LAW_TRIES)"),
     "heat has no hysteresis": ("law_hot PAYGO_FLASH = {0, -100, 0, 0}", "law_hot PAYGO_FLASH = {0, -1, 0, 0}"),
 }
 
