@@ -10,9 +10,10 @@ import asyncio
 import glob
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from paygo_core.cli_registry import open_registry
 from paygo_core.decoding import strip_token
 from paygo_core.device import Device
 from paygo_core.errors import DeviceError, NoAnswerError, PaygoError, Problem
-from paygo_core.registry import Registry
+from paygo_core.registry import Registry, RegistryUnavailableError
 from paygo_core.registry.schema import utc_now
 from paygo_core.secret_file import first_line
 from paygo_core.wire.hdk import encode_token
@@ -47,9 +48,20 @@ STOP_SECONDS = 15.0
 """How long a command under way may take at a graceful stop."""
 LONGEST_BACKLOG = 100_000
 """Records kept in memory while the disk of the spool is full."""
+MOST_WANTED = 1000
+"""Commands that came by MQTT, kept in memory while the registry takes none."""
 
 Report = Callable[[str, dict[str, Any]], None]
 """Gets a sentence for people, and the same for machines."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A command that came by MQTT, and is not in the journal yet."""
+
+    serial: str
+    kind: Kind
+    token: str | None = field(default=None, repr=False)
 
 
 class UnitRunner:
@@ -197,6 +209,8 @@ class Gateway:
         self._mqtt: list[Any] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._unknown_settings: set[str] = set()
+        self._wanted: deque[_Wanted] = deque()
+        self._new_wanted = asyncio.Event()
         self._registry: Registry
 
     def stop(self) -> None:
@@ -212,6 +226,8 @@ class Gateway:
             self.brains = stack.enter_context(BrainStore.open(self.config.registry, BUSY_SECONDS))
             self._registry = stack.enter_context(self._open_registry())
             self.spool = stack.enter_context(Spool(self.config.spool, self.config.spool_bytes))
+            recording = asyncio.create_task(self._record_always())
+            stack.push_async_callback(self._record_rest, recording)
             webhooks = [self._webhook(options) for options in self.config.webhooks.values()]
             for name, options in self.config.sinks.items():
                 sink = self._sink(name, options)
@@ -225,7 +241,7 @@ class Gateway:
             background += [asyncio.create_task(self._publish_always(sink)) for sink in self._mqtt]
             stopped = asyncio.create_task(self._stop.wait())
             try:
-                done, _ = await asyncio.wait([stopped, *background], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([stopped, recording, *background], return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stopped}:
                     task.result()  # a defect of ours ends the gateway, and is shown
             finally:
@@ -316,11 +332,17 @@ class Gateway:
             pump.wake()
 
     async def _look_always(self) -> None:
+        said = ""
         while True:
             try:
-                self.due_serials |= self.journal.due_serials()
+                due = await asyncio.to_thread(self.journal.due_serials)
             except Problem as problem:
-                self._say(problem.cause)
+                if problem.cause != said:
+                    self._say(problem.cause)
+                said = problem.cause
+            else:
+                self.due_serials |= due
+                said = ""
             for pattern in self.config.hotplug:
                 for port in sorted(glob.glob(pattern.port)):
                     if port not in self.runners:
@@ -355,7 +377,7 @@ class Gateway:
                     await asyncio.wait_for(self._new_changes.wait(), 10 * LOOK_SECONDS)
 
     async def _publish(self, sink: Any) -> None:
-        for change in self.actions.undelivered(sink.destination):
+        for change in await asyncio.to_thread(self.actions.undelivered, sink.destination):
             try:
                 await sink.event(change.action.serial, {"kind": "action", **change.to_json()})
             except NoAnswerError as problem:
@@ -421,35 +443,93 @@ class Gateway:
         return sink
 
     async def _take_command(self, serial: str, name: str, payload: str) -> None:
-        """A command that came by MQTT: load (auto or off), or enter."""
+        """A command that came by MQTT: load (auto or off), or enter. It waits for its turn to be recorded."""
         try:
             if name == "load" and payload in ("auto", "off"):
-                kind: Kind = "enable" if payload == "auto" else "disable"
-                command = self.journal.record(kind, serial=serial, by="MQTT")
+                wanted = _Wanted(serial, "enable" if payload == "auto" else "disable")
             elif name == "enter":
                 encode_token(payload)
-                command = self.journal.record("enter", serial=serial, token=strip_token(payload), by="MQTT")
+                wanted = _Wanted(serial, "enter", strip_token(payload))
             else:
                 raise PaygoError(f"there is no command {name[:20]!r} with that value", "load takes auto or off")
-        except Problem as problem:
-            self._say(f"a command for {serial[:40]} by MQTT is wrong: {problem.cause}")
+        except PaygoError as problem:
+            self._say_wrong(serial, problem)
             return
-        self.due_serials.add(serial)
-        self.report(
-            f"{serial} command {command.id}, {command.kind}, came by MQTT",
-            {"kind": "command", "command": command.to_json()},
-        )
+        if len(self._wanted) >= MOST_WANTED:
+            self._say(f"a command for {serial[:40]} by MQTT is dropped: {MOST_WANTED} wait for the registry already")
+            return
+        self._wanted.append(wanted)
+        self._new_wanted.set()
+
+    def _say_wrong(self, serial: str, problem: PaygoError) -> None:
+        self._say(f"a command for {serial[:40]} by MQTT is wrong: {problem.cause}")
+
+    async def _record_always(self) -> None:
+        """Records what came by MQTT, until the gateway stops. While the registry takes nothing, it waits."""
+        said = ""
+        while not self.stopping:
+            self._new_wanted.clear()
+            why = await self._record_wanted()
+            if why and why != said:
+                self._say(f"commands by MQTT wait: {why}")
+            said = why
+            if why:
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                await self._new_wanted.wait()
+
+    async def _record_wanted(self) -> str:
+        """Records what came by MQTT, in its order. Returns why the registry took no more, empty when it took all."""
+        while self._wanted:
+            wanted = self._wanted[0]
+            try:
+                command = await asyncio.to_thread(
+                    self.journal.record, wanted.kind, serial=wanted.serial, token=wanted.token, by="MQTT"
+                )
+            except RegistryUnavailableError as problem:
+                return problem.cause
+            except PaygoError as problem:
+                self._say_wrong(wanted.serial, problem)
+            else:
+                self.due_serials.add(wanted.serial)
+                self.report(
+                    f"{wanted.serial} command {command.id}, {command.kind}, came by MQTT",
+                    {"kind": "command", "command": command.to_json()},
+                )
+            self._wanted.popleft()
+        return ""
+
+    async def _record_rest(self, recording: asyncio.Task[None]) -> None:
+        """Ends the recording. What the registry does not take now is told, for nobody else knows of it."""
+        self.stopping = True
+        self._new_wanted.set()
+        await asyncio.gather(recording, return_exceptions=True)
+        why = await self._record_wanted()
+        for wanted in self._wanted:
+            self._say(f"{wanted.serial[:40]}: {wanted.kind}, which came by MQTT, is not recorded, give it again: {why}")
 
     def _take_response(self, serial: str, response: MetricsResponse) -> None:
-        """Tokens that a Metrics server gives are entered, each once; what else it says is reported."""
+        """Tokens that a Metrics server gives are entered, each once; what else it says is reported. In a thread. Raises
+        NoAnswerError when the gateway stops before they are recorded: its readings are then sent again.
+        """
+        while True:
+            try:
+                self._record_tokens(serial, response)
+                break
+            except RegistryUnavailableError as problem:
+                if self.stopping:
+                    raise NoAnswerError(f"its tokens are not recorded: {problem.cause}") from None
+                time.sleep(LOOK_SECONDS)
+        for name in sorted(set(response.settings) - {"base_url"} - self._unknown_settings):
+            self._unknown_settings.add(name)
+            self._say(f"{serial}: the Metrics server sets {name!r}, which this gateway does not know")
+
+    def _record_tokens(self, serial: str, response: MetricsResponse) -> None:
         given = {command.token for command in self.journal.commands(serial=serial)}
         for token in response.tokens:
             if token not in given:
                 command = self.journal.record("enter", serial=serial, token=token, by="Metrics server")
                 self._say(f"{serial} command {command.id}, enter, came from the Metrics server")
-        for name in sorted(set(response.settings) - {"base_url"} - self._unknown_settings):
-            self._unknown_settings.add(name)
-            self._say(f"{serial}: the Metrics server sets {name!r}, which this gateway does not know")
 
     def device(self, serial: str) -> Device:
         """The device with this serial. Raises PaygoError when the registry has none, or not its key."""

@@ -156,6 +156,10 @@ def _sink(path: Path, here: Path, name: str, table: Any) -> dict[str, Any]:
     for needed in _NEEDED[kind]:
         if needed not in table:
             raise PaygoError(f"{path}: {where} has no {needed}", f"a {kind} sink needs it")
+    if not table.get("host", "localhost").strip():
+        raise PaygoError(f"{path}: {where} host is empty", 'write host = "localhost", or another name or address')
+    if not 0 <= table.get("port", 0) <= 65_535:
+        raise PaygoError(f"{path}: {where} port is {table['port']}", "it is a number up to 65535")
     return _absolute(here, table)
 
 

@@ -164,7 +164,7 @@ class Mqtt:
                     self._connected.set()
                     async for message in client.messages:
                         await self._take(client, message)
-            except (aiomqtt.MqttError, OSError) as error:
+            except (aiomqtt.MqttError, OSError, NoAnswerError, ValueError) as error:  # the last for no host's name
                 self._why = str(error)
             finally:
                 self._client = None

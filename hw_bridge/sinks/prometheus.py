@@ -53,8 +53,10 @@ class Prometheus(Collector):
         registry.register(self)
         try:
             self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise PortError(f"cannot serve metrics on {host}:{port}: {error.strerror}", "name another port") from None
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", error)
+            hint = "name an address of this machine and a free port"
+            raise PortError(f"cannot serve metrics on {host}:{port}: {why}", hint) from None
         self.port = self._server.server_port
 
     async def write(self, records: Sequence[Record]) -> None:

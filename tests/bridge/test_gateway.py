@@ -103,6 +103,14 @@ def run(path: Path, scenario) -> None:
 
 
 @contextmanager
+def another_writer(registry: Path):
+    """Another program that holds the registry."""
+    with closing(sqlite3.connect(registry, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextmanager
 def units(directory: Path, count: int):
     """Simulated units in processes of their own, set up as SLT1, SLT2, …"""
     with ExitStack() as stack:
@@ -383,6 +391,121 @@ def test_tokens_of_a_metrics_server_are_entered_once(tmp_path):
         assert [command.kind for command in journal.commands()] == ["enter"]
 
 
+def by_mqtt(directory: Path, broker: Broker, port: str) -> Path:
+    """A unit, and a broker that may give commands."""
+    sink = f'[sink.mqtt]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = {broker.port}\ncommands = true\n'
+    return configured(directory, f'[[unit]]\nport = "{port}"\n{sink}')
+
+
+async def publish(broker: Broker, *commands: tuple[str, str]) -> None:
+    """To B7, once the gateway listens."""
+    import aiomqtt
+
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.subscribe("paygo/gateway/test/availability", qos=1)
+        assert (await anext(client.messages)).payload == b"online"
+        for name, payload in commands:
+            await client.publish(f"paygo/B7/cmd/{name}", payload, qos=1)
+
+
+def test_commands_by_mqtt_wait_for_a_registry_that_another_program_holds(tmp_path, monkeypatch):
+    """They are recorded in their order, each once; only what is none is called wrong."""
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(gateway_module, "LOOK_SECONDS", 0.05)
+    token = generate_token(CONFIG, 1, 1).digits
+
+    async def scenario(running: Running) -> None:
+        await running.told(state="online")
+        texts = []
+        with another_writer(tmp_path / "paygo.db"):
+            await publish(broker, ("load", "off"), ("enter", token), ("load", "perhaps"), ("load", "auto"))
+            while not any("is wrong" in text for text in texts) or not any("MQTT wait" in text for text in texts):
+                texts.append((await running.told(kind="gateway"))["text"])
+            await running.readings(unit.port, 20)
+        recorded = [(await running.told(kind="command"))["command"] for _ in range(3)]
+        assert [command["kind"] for command in recorded] == ["disable", "enter", "enable"]
+        assert [text for text in texts if "wrong" in text] == [
+            "a command for B7 by MQTT is wrong: there is no command 'load' with that value"
+        ]
+        assert len(set(texts)) == len(texts), "each is said once"
+
+    with Broker(tmp_path) as broker, PlusUnit(TELEMETRY=[TELEMETRY]) as unit:
+        run(by_mqtt(tmp_path, broker, unit.port), scenario)
+    with CommandJournal.open(tmp_path / "paygo.db") as journal:
+        assert [(command.kind, command.open) for command in journal.commands()] == [
+            ("disable", False),
+            ("enter", True),
+            ("enable", True),
+        ]
+
+
+def test_units_are_read_while_another_program_holds_the_registry(tmp_path, monkeypatch):
+    """It lets go of it only when they were: who waits for it in the loop waits in vain."""
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 60.0)
+
+    async def scenario(running: Running) -> None:
+        await running.told(state="online")
+        with another_writer(tmp_path / "paygo.db"):
+            await publish(broker, ("load", "off"))
+            await running.readings(unit.port, 30)
+        assert (await running.told(kind="command"))["command"]["kind"] == "disable"
+
+    with Broker(tmp_path) as broker, PlusUnit(TELEMETRY=[TELEMETRY]) as unit:
+        run(by_mqtt(tmp_path, broker, unit.port), scenario)
+
+
+def test_commands_that_the_registry_did_not_take_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(gateway_module, "MOST_WANTED", 2)
+    texts = []
+
+    async def scenario(running: Running) -> None:
+        await running.told(state="online")
+        held.enter_context(another_writer(tmp_path / "paygo.db"))
+        await publish(broker, ("load", "off"), ("enter", "123456789"), ("load", "auto"))
+        while not any("is dropped" in text for text in texts):
+            texts.append((await running.told(kind="gateway"))["text"])
+        ended.append(running)
+
+    ended: list[Running] = []
+    with Broker(tmp_path) as broker, PlusUnit(TELEMETRY=[TELEMETRY]) as unit, ExitStack() as held:
+        run(by_mqtt(tmp_path, broker, unit.port), scenario)
+    while not ended[0].reports.empty():
+        texts.append(ended[0].reports.get_nowait().get("text", ""))
+    assert "a command for B7 by MQTT is dropped: 2 wait for the registry already" in texts
+    for kind in ("disable", "enter"):
+        told = f"B7: {kind}, which came by MQTT, is not recorded, give it again: {tmp_path}/paygo.db: another program"
+        assert sum(text.startswith(told) for text in texts) == 1
+    assert not any("123456789" in text for text in texts)
+    with CommandJournal.open(tmp_path / "paygo.db") as journal:
+        assert journal.commands() == []
+
+
+def test_tokens_of_a_metrics_server_wait_for_a_registry_that_another_program_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(gateway_module, "LOOK_SECONDS", 0.05)
+
+    def server(body: bytes) -> bytes:
+        if len(receiver.posts) == 1:
+            held.enter_context(another_writer(tmp_path / "paygo.db"))
+        return b'{"token_list":["123456789"]}'
+
+    async def scenario(running: Running) -> None:
+        while not receiver.posts:
+            await asyncio.sleep(0.01)
+        await running.readings(unit.port, 20)
+        assert len(receiver.posts) == 1
+        held.close()
+        while "came from the Metrics server" not in (await running.told(kind="gateway"))["text"]:
+            pass
+
+    with Receiver(answer=server) as receiver, PlusUnit(TELEMETRY=[TELEMETRY]) as unit, ExitStack() as held:
+        sink = f'[sink.cloud]\nkind = "metrics"\nurl = "{receiver.url}"\nevery = 0.1\n'
+        run(configured(tmp_path, f'[[unit]]\nport = "{unit.port}"\n{sink}'), scenario)
+    with CommandJournal.open(tmp_path / "paygo.db") as journal:
+        assert [(command.kind, command.token) for command in journal.commands()] == [("enter", "123456789")]
+
+
 def test_two_gateways_do_not_run_on_one_spool(tmp_path):
     path = configured(tmp_path, '[[unit]]\nport = "/dev/nowhere"\n')
 
@@ -442,6 +565,8 @@ def test_on_a_terminal_it_shows_a_table(tmp_path):
         ('[[unit]]\nport = "/dev/a"\ninterval = 0\n', "[[unit]] interval is 0"),
         ('[[unit]]\nport = "/dev/a"\n[sink.x]\nkind = "fax"\n', "[sink.x] has no kind"),
         ('[[unit]]\nport = "/dev/a"\n[sink.x]\nkind = "mqtt"\n', "[sink.x] has no host"),
+        ('[[unit]]\nport = "/dev/a"\n[sink.x]\nkind = "mqtt"\nhost = " "\n', "[sink.x] host is empty"),
+        ('[[unit]]\nport = "/dev/a"\n[sink.x]\nkind = "prometheus"\nport = 70000\n', "[sink.x] port is 70000"),
         ('[[unit]]\nport = "/dev/a"\n[webhook.x]\n', "[webhook.x] has no url"),
         ('[[unit]]\nport = "/dev/a"\ncolour = 1\n', "'colour', which is not known"),
         ('[[unit]]\nport = "/dev/a"\npayg = true\n', "[[unit]] has payg and no serial"),

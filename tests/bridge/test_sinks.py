@@ -32,6 +32,9 @@ AT = "2026-11-27T12:00:00+00:00"
 SAID = {"serial": "A1", "battery_voltage": 12.5, "battery_current": 2.0, "output": True, "extra": {"lux": 3}}
 
 
+NO_HOSTS = ["broker..example.org", "x" * 80]
+
+
 def reading(number: int, serial: str = "A1", **said: object) -> Record:
     return Record(number, "telemetry", serial, AT, {**SAID, "serial": serial, **said})
 
@@ -336,7 +339,31 @@ def test_prometheus_serves_the_newest_reading_in_base_units():
     assert any(line.startswith("paygo_build_info{") for line in lines)
 
 
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_metrics_on_a_host_that_is_none_are_refused(host):
+    with pytest.raises(PortError, match=r"^cannot serve metrics on .*: ."):
+        Prometheus("p", host, 0)
+
+
 # MQTT
+
+
+@pytest.mark.parametrize("host", ["", *NO_HOSTS])
+def test_a_broker_whose_name_is_none_is_a_sink_that_is_down_and_says_why(host):
+    async def run():
+        sink = Mqtt("m", host, 1883, gateway="g")
+        sink.start()
+        why = "not connected yet"
+        while "not connected yet" in why and not sink._task.done():
+            await asyncio.sleep(0)
+            with pytest.raises(NoAnswerError) as told:
+                await sink.write([reading(1)])
+            why = told.value.cause
+        assert not sink._task.done(), "it tries again"
+        await sink.close()
+        return why
+
+    assert asyncio.run(run()).startswith(f"mqtt://{host}:1883: ")
 
 
 @pytest.fixture
