@@ -203,6 +203,9 @@ class Gateway:
         self.started_at = time.monotonic()
         self._key_of = key_of or self._registry_key
         self._batch: list[bytes] = []
+        self._dropped = 0
+        """Of the batch, while the spool cannot be written."""
+        self._spool_said = ""
         self._stop = asyncio.Event()
         self._new_changes = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -251,6 +254,8 @@ class Gateway:
                     task.cancel()
                 await asyncio.gather(stopped, *background, return_exceptions=True)
                 self._flush()
+                if self._batch:
+                    self._say(f"{len(self._batch)} records are lost: the spool took none before the gateway stopped")
                 for pump in self.pumps:
                     with suppress(asyncio.TimeoutError):
                         await asyncio.wait_for(pump.flush(), STOP_SECONDS)
@@ -325,8 +330,16 @@ class Gateway:
         except OSError as error:
             dropped = max(0, len(self._batch) - LONGEST_BACKLOG)
             del self._batch[:dropped]
-            self._say(f"the spool cannot be written: {error.strerror}; {len(self._batch)} records wait, {dropped} lost")
+            self._dropped += dropped
+            said = f"the spool cannot be written: {error.strerror}; "
+            said += "the oldest records are lost" if self._dropped else "what comes waits in memory"
+            if said != self._spool_said:
+                self._say(said)
+            self._spool_said = said
             return
+        if self._spool_said:
+            self._say(f"the spool takes records again, {self._dropped} were lost")
+            self._spool_said, self._dropped = "", 0
         self._batch = []
         for pump in self.pumps:
             pump.wake()

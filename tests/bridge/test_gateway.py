@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from broker import Broker
 from fake_hdk import KEY, FakeHdk, PlusUnit, ScriptedUnit, checked
+from full_disk import full_disk
 from receiver import Receiver
 
 import hw_bridge.gateway as gateway_module
@@ -389,6 +390,38 @@ def test_tokens_of_a_metrics_server_are_entered_once(tmp_path):
         run(path, scenario)
     with CommandJournal.open(tmp_path / "paygo.db") as journal:
         assert [command.kind for command in journal.commands()] == ["enter"]
+
+
+@pytest.mark.parametrize("most", [2, gateway_module.LONGEST_BACKLOG])
+def test_a_spool_on_a_full_disk_is_told_once_and_again_when_it_has_room(tmp_path, monkeypatch, most):
+    """And how many records were lost, those included that still wait when the gateway stops."""
+    monkeypatch.setattr(gateway_module, "LONGEST_BACKLOG", most)
+    monkeypatch.setattr(gateway_module, "FLUSH_SECONDS", 0.01)
+    texts: list[str] = []
+
+    async def scenario(running: Running) -> None:
+        ended.append(running)
+        await running.told(state="online")
+        while running.gateway.spool.next < 3:
+            await asyncio.sleep(0)
+        with full_disk():
+            await running.readings(unit.port, 20)
+        while not texts or "again" not in texts[-1]:
+            texts.append((await running.told(kind="gateway"))["text"])
+        held.enter_context(full_disk())
+        await running.readings(unit.port, 1)
+
+    ended: list[Running] = []
+    with PlusUnit(TELEMETRY=[TELEMETRY]) as unit, ExitStack() as held:
+        run(configured(tmp_path, f'[[unit]]\nport = "{unit.port}"\n'), scenario)
+    *told, again = texts
+    assert len(set(told)) == len(told) > 0
+    assert told[-1].endswith("the oldest records are lost" if most == 2 else "what comes waits in memory")
+    lost = int(again.removeprefix("the spool takes records again, ").removesuffix(" were lost"))
+    assert (lost > 0) == (most == 2)
+    while not ended[0].reports.empty():
+        texts.append(ended[0].reports.get_nowait().get("text", ""))
+    assert texts[-1].endswith("records are lost: the spool took none before the gateway stopped")
 
 
 def by_mqtt(directory: Path, broker: Broker, port: str) -> Path:
