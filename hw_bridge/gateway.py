@@ -123,7 +123,8 @@ class UnitRunner:
             self._attend(unit, serial, due)
             self._gateway.take_reading(self, _read(unit, serial))
             if (active := active_alerts(unit)) is not None:
-                self._gateway.take_active(serial, active)
+                with suppress(RegistryUnavailableError):  # they are compared anew with the next reading
+                    self._gateway.take_active(serial, active)
             due = max(due + self.config.interval, time.monotonic())
 
     def _serial(self, unit: Any) -> str:
@@ -149,9 +150,10 @@ class UnitRunner:
                 alerts = unit.poll(pause)
                 self.idle = False
                 for alert in alerts:
-                    self._gateway.take_alert(serial, alert)
-                    with suppress(DeviceError):  # what it does not know it sends again
-                        unit.acknowledge(alert)
+                    with suppress(RegistryUnavailableError):  # what is not acknowledged it sends again
+                        self._gateway.take_alert(serial, alert)
+                        with suppress(DeviceError):  # what it does not know it sends again
+                            unit.acknowledge(alert)
             else:
                 self.idle = True
                 wait(asyncio.sleep(pause))
@@ -163,7 +165,11 @@ class UnitRunner:
         if serial not in self._gateway.due_serials:
             return
         self._gateway.due_serials.discard(serial)
-        for command in self._gateway.journal.due(serial):
+        try:
+            due = wait(asyncio.to_thread(self._gateway.journal.due, serial))
+        except RegistryUnavailableError:  # it is looked at anew
+            return
+        for command in due:
             try:
                 with suppress(DeviceError):  # it is in the journal
                     carry_out(self._gateway.journal, command.id, unit)
@@ -288,8 +294,8 @@ class Gateway:
         self.report(shown + (f": {health.reason}" if health.reason else ""), {**said, "reason": health.reason})
 
     def take_alert(self, serial: str, alert: Any) -> None:
-        """An alert, which is an action when this returns."""
-        action = self.actions.record(serial, alert)
+        """An alert, which is an action when this returns. In a greenlet."""
+        action = wait(asyncio.to_thread(self.actions.record, serial, alert))
         if action is not None:
             what = (
                 f"{serial} {alert.code} {'raised' if alert.raised else 'cleared'}: action {action.id} is {action.state}"
@@ -298,8 +304,8 @@ class Gateway:
             self._new_changes.set()
 
     def take_active(self, serial: str, active: Iterable[ActiveAlert]) -> None:
-        """The alerts that are active at a unit which numbers no events."""
-        for action in self.actions.observe(serial, active):
+        """The alerts that are active at a unit which numbers no events. In a greenlet."""
+        for action in wait(asyncio.to_thread(self.actions.observe, serial, active)):
             what = f"{serial} {action.code}: action {action.id} is {action.state}"
             self.report(what, {"kind": "alert", "action": action.to_json()})
             self._new_changes.set()

@@ -39,6 +39,9 @@ CONFIG = DeviceConfig.from_hex(KEY, 123456789)
 PAYGO = [sys.executable, "-c", "from paygo_core.cli import main; main()"]
 TELEMETRY = checked('TELEMETRY;{"serial_number":"A1","data":{"battery_voltage":12.5,"load_switch":"OFF"}}')
 
+ALERT_LINE = checked("ALERT;BATTERY_OVERVOLTAGE;RAISED;16012;mV;1;9")
+ACK_LINE = checked("ACK;1;9")
+
 
 def configured(directory: Path, text: str) -> Path:
     path = directory / "gateway.toml"
@@ -485,6 +488,42 @@ def test_units_are_read_while_another_program_holds_the_registry(tmp_path, monke
 
     with Broker(tmp_path) as broker, PlusUnit(TELEMETRY=[TELEMETRY]) as unit:
         run(by_mqtt(tmp_path, broker, unit.port), scenario)
+
+
+def test_an_alert_waits_for_a_registry_that_is_held_and_holds_up_no_other_unit(tmp_path, monkeypatch):
+    """As above: the other program lets go only when the other unit was read."""
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 60.0)
+
+    async def scenario(running: Running) -> None:
+        await running.readings(unit.port, 1)
+        await running.readings(other.port, 1)
+        with another_writer(tmp_path / "paygo.db"):
+            unit.say(ALERT_LINE)
+            await running.readings(other.port, 30)
+            assert "ACK" not in unit.names()
+        assert (await running.told(kind="alert"))["action"]["serial"] == "A1"
+
+    with PlusUnit(TELEMETRY=[TELEMETRY], ACK=[ACK_LINE]) as unit, PlusUnit(TELEMETRY=[TELEMETRY]) as other:
+        run(configured(tmp_path, f'[[unit]]\nport = "{unit.port}"\n[[unit]]\nport = "{other.port}"\n'), scenario)
+
+
+def test_a_unit_whose_alert_the_registry_does_not_take_stays_online_and_is_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(gateway_module, "BUSY_SECONDS", 0.05)
+
+    async def scenario(running: Running) -> None:
+        await running.told(state="online")
+        with another_writer(tmp_path / "paygo.db"):
+            unit.say(ALERT_LINE)
+            await running.readings(unit.port, 20)
+        assert "ACK" not in unit.names()
+        unit.say(ALERT_LINE)
+        assert (await running.told(kind="alert"))["action"]["serial"] == "A1"
+        while "ACK" not in unit.names():
+            await asyncio.sleep(0.01)
+        assert running.gateway.runners[unit.port].health.failures == 0
+
+    with PlusUnit(TELEMETRY=[TELEMETRY], ACK=[ACK_LINE]) as unit:
+        run(configured(tmp_path, f'[[unit]]\nport = "{unit.port}"\n'), scenario)
 
 
 def test_commands_that_the_registry_did_not_take_are_told(tmp_path, monkeypatch):
