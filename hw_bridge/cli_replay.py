@@ -50,8 +50,8 @@ def replay(transcript: str, link: Path | None, speed: float, patience: float, as
             file = owner.enter_context(open(transcript, encoding="ascii", errors="surrogateescape", newline="\n"))
         except OSError as error:
             raise PaygoError(f"{transcript} cannot be read: {error.strerror}", "name a transcript's file") from None
-        for _ in records(file, transcript):
-            pass  # what is wrong with it is said before anybody opens the port
+        if not sum(1 for _ in records(file, transcript)):  # what is wrong is said before anybody opens the port
+            raise PaygoError(f"{transcript} has nothing to play", "make a transcript with --transcript FILE")
         file.seek(0)
         unit = owner.enter_context(Replay(link, speed=speed, patience=patience))
         if as_json:

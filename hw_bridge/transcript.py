@@ -30,7 +30,7 @@ LONGEST_KEY = 128
 """Characters of a key in any form that is masked."""
 LONGEST_LINE = 8 * MOST_HELD
 _MAYBE_KEY = re.compile(rb"(?:[0-9A-Fa-f]{4,}|(?:[0-9A-Fa-f]{1,2}[ :,-]{1,2}){3,}[0-9A-Fa-f]{0,2})\Z")
-_LINE = re.compile(r" *([0-9]{1,12}\.[0-9]{6}) ([<>]) (.*)\n?")
+_LINE = re.compile(r" *([0-9]{1,12}\.[0-9]{6}) ([<>]) (.*?)\r?\n?")
 _ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-f]{2}))")
 _NAMED = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MEANT = {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
@@ -146,7 +146,10 @@ def escaped(data: bytes) -> str:
 
 
 def records(file: TextIO, name: str) -> Iterator[Record]:
-    """The records of a transcript. Raises PaygoError with the number of a line that is none."""
+    """The records of a transcript; mail and Windows may have put CR LF at its lines' ends.
+
+    Raises PaygoError with the number of a line that is none.
+    """
     for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
         if number == 1 and not line.startswith(HEADER):
             raise PaygoError(f"{name} is no transcript", f"a transcript begins with '{HEADER}'")

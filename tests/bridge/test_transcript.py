@@ -194,6 +194,25 @@ def test_a_command_is_recorded_and_the_unit_played_back(bridge, tmp_path):
         assert "the host sent '#TELEMETRY" in unit.stderr.read()
 
 
+def test_a_transcript_that_was_mailed_is_played_as_it_was(bridge, tmp_path):
+    path = tmp_path / "status.txt"
+    with FakeHdk(CONFIG) as unit:
+        recorded = bridge("status", unit.port, "--transcript", str(path))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    with replaying(path) as (port, unit):
+        assert bridge("status", port) == recorded
+        assert unit.wait(20) == 0
+
+
+@pytest.mark.parametrize("text", ["", f"{HEADER}: nobody spoke\n"])
+def test_a_transcript_without_a_record_is_not_played(bridge, tmp_path, text):
+    path = tmp_path / "empty.txt"
+    path.write_text(text)
+    status, out, err = bridge("replay", str(path))
+    assert (status, out) == (2, "")
+    assert err == f"paygo: {path} has nothing to play (make a transcript with --transcript FILE)\n"
+
+
 def test_a_transcript_of_provisioning_holds_no_key(bridge, tmp_path):
     devices = tmp_path / "devices.csv"
     devices.write_text(
