@@ -112,7 +112,7 @@ def provision(
 def _one_after_another(provision: Callable[[str | None], Any], factory: Factory, as_json: bool) -> int:
     for claim in factory.open_claims():
         note(f"{claim.serial} was begun at {claim.station} and never proved: connect the unit that has it")
-    done = failed = 0
+    done = failed = already = 0
     while (label := _scanned(done)) is not None:
         try:
             unit = provision(label or None)
@@ -122,14 +122,16 @@ def _one_after_another(provision: Callable[[str | None], Any], factory: Factory,
                 emit({"serial": label or None, "provisioned": False, "error": problem.cause, "hint": problem.hint})
             note(f"paygo: {problem}")
             continue
-        done += 1
+        done += not unit.already
+        already += unit.already
         if as_json:
-            facts = {"serial": unit.serial, "provisioned": True, "resumed": unit.resumed}
+            facts = {"serial": unit.serial, "provisioned": True, "resumed": unit.resumed, "already": unit.already}
             emit({**facts, "info": asdict(unit.info) if unit.info else None, **asdict(unit.status)})
         else:
-            click.echo(f"{unit.serial} is set up; {credit(unit.status)}")
+            said = "was provisioned here already" if unit.already else "is set up"
+            click.echo(f"{unit.serial} {said}; {credit(unit.status)}")
     open_claims = factory.open_claims()
-    note(f"{done} provisioned, {failed} failed")
+    note(f"{done} provisioned, {failed} failed" + f", {already} provisioned already" * bool(already))
     for claim in open_claims:
         note(f"{claim.serial} is in doubt: a unit may have it, and none has proved it")
     return Status.FAILED if failed or open_claims else Status.PASSED

@@ -24,12 +24,13 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit that was proved. resumed: it had been set up before, and the proof was missing."""
+    """A unit that was proved. resumed: it had been set up before. already: it had been proved before, too."""
 
     serial: str
     status: UnitStatus
     info: Info | None
     resumed: bool
+    already: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ class FactoryLine:
     def provision(self, serial: str | None = None) -> Unit:
         """Sets up and proves the unit that is connected now, as `serial` or as the next new device.
 
-        Raises DeviceError when the unit is set up already or fails, and as the driver and the registry do.
+        To a unit that this station has proved already nothing is done: it may have died before it could say so. Raises
+        DeviceError when the unit is set up otherwise or fails, and as the driver and the registry do.
         """
         with self._connect() as driver:
             info = identify(driver)
             require(driver, "provision")
+            if info is not None and serial in (None, info.serial) and self._factory.has_proved(info.serial):
+                return Unit(info.serial, driver.status(), info, resumed=True, already=True)
             device, resumed = self._begun(info, serial), True
             if device is None:
                 device, resumed = self._set_up(driver, info, serial), False

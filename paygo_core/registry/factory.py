@@ -90,6 +90,14 @@ class Factory:
             session.add(NoteRow(device_id=row.id, kind="state", text=text, noted_by=by, noted_at=utc_now()))
             claim.ended_at, claim.outcome = utc_now(), "proved"
 
+    def has_proved(self, serial: str) -> bool:
+        """Whether the unit with this serial was proved at this station, and its device is provisioned still."""
+        with self._registry._transaction() as session:
+            query = select(ProvisioningRow.id).join(DeviceRow, DeviceRow.id == ProvisioningRow.device_id)
+            query = query.where(DeviceRow.serial == serial, DeviceRow.state == "provisioned")
+            query = query.where(ProvisioningRow.station == self._station, ProvisioningRow.outcome == "proved")
+            return session.scalars(query).first() is not None
+
     def release(self, serial: str, why: str, by: str = "") -> None:
         """No unit has this serial: it may be claimed again. Why, stays as a note."""
         with self._registry._transaction(write=True) as session:

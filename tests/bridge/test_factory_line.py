@@ -142,10 +142,25 @@ def test_a_label_that_cannot_be_used_is_said_and_the_next_unit_comes(registry, s
 
 def test_a_unit_that_is_left_connected_is_not_set_up_twice(registry, station):
     with Unit() as unit:
-        status, _, err = station(unit.port, "\n\n", *NO_RESTART)
-    assert status == 1
-    assert "this unit is SLT0001 already" in err
+        status, out, err = station(unit.port, "\n\nSLT0001\n", *NO_RESTART)
+        assert status == 0
+        assert out.splitlines()[1:] == ["SLT0001 was provisioned here already; inactive; 0 s of credit left"] * 2
+        assert err.endswith("1 provisioned, 0 failed, 2 provisioned already\n")
+        assert json.loads(station(unit.port, "\n", *NO_RESTART, "--json")[1])["already"] is True
     assert unit.setups == ["SLT0001"]
+    assert steps("SLT0001") == ["begun", "set up", "proved"]
+    assert Factory(registry, "x").open_claims() == []
+
+
+def test_a_unit_that_was_set_up_elsewhere_or_has_another_label_fails(registry, station):
+    with Unit() as unit:
+        station(unit.port, "\n", *NO_RESTART)
+        for typed, words in (("SLT0002\n", ()), ("\n", ("--station", "line-2"))):
+            status, out, err = station(unit.port, typed, *NO_RESTART, *words)
+            assert (status, out) == (1, "")
+            assert "this unit is SLT0001 already" in err
+        registry.set_state("SLT0001", "active")
+        assert station(unit.port, "\n", *NO_RESTART)[0] == 1
     assert Factory(registry, "x").open_claims() == []
 
 
@@ -257,20 +272,23 @@ def test_wrong_use_is_refused(registry, capsys):
     assert "--next" in group.commands["provision"].get_help(group.make_context("bridge", ["status"]))
 
 
-# A station that kills itself at the given call: into the database, into the log, or onto the line.
+# A station that kills itself at the given call, into the database, into the log or onto the line, or before it tells of
+# a unit that it has proved ("output").
 STATION = """
 import os, signal, sys
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from hw_bridge import factory_log, transport
+from hw_bridge import cli_provision, factory_log, transport
 from paygo_core.cli import root
 from paygo_core.shell import run
-left = int(sys.argv[2])
+left = 0 if sys.argv[2] == "output" else int(sys.argv[2])
 def count_down(*_):
     global left
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "output":
+    cli_provision.credit = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 def counted(owner, name):
     inner = getattr(owner, name)
     def call(*arguments, **named):
@@ -311,3 +329,16 @@ def test_a_station_that_is_killed_anywhere_gives_no_serial_twice(registry):
     assert {serial for serial in have if known[serial] != "provisioned"} <= claims, "a serial is lost"
     for serial in have:
         assert Path("provisioned", f"{serial}.jsonl").exists()
+
+
+def test_a_unit_is_good_though_its_station_died_before_it_said_so(registry):
+    with Unit() as unit:
+        words = [sys.executable, "-c", STATION, unit.port]
+        killed = subprocess.run([*words, "output"], input=b"\n", capture_output=True, check=False)
+        assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, b"")
+        assert steps("SLT0001")[-1] == "proved"
+        again = subprocess.run([*words, "0"], input=b"\n", capture_output=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == b"SLT0001 was provisioned here already; inactive; 0 s of credit left\n"
+    assert again.stderr.endswith(b"0 provisioned, 0 failed, 1 provisioned already\n")
+    assert unit.setups == ["SLT0001"]
