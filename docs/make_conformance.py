@@ -46,8 +46,9 @@ paygo conform run /tmp/unit --control /tmp/unit.control --spend-counts 8000 --al
 - Tests that unlock the unit are run with `--allow-unlock` only, are announced, and lock it again. A unit that fails
   them may stay free.
 - What needs time to pass runs where a clock can be advanced (`--control`, a simulated unit), or with `--wait
-  MINUTES` in real time. What needs the power switched asks for `--power-off` and `--power-on` commands, a rig file,
-  or `--operator`.
+  MINUTES` in real time. A simulated unit is served with `--speed 1`, or 0: while a faster one is read, its credit
+  runs away, and the run refuses it. What needs the power switched asks for `--power-off` and `--power-on` commands, a
+  rig file, or `--operator`.
 - `--resume` goes on where a run stopped; `paygo conform report FOLDER` makes the certificate of one that will not
   go on.
 

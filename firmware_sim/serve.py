@@ -386,7 +386,7 @@ class Server:
         if op == "read":
             remote = self._remote
             line = {"baudrate": remote.baudrate, "parity": remote.parity, "breaks": remote.breaks} if remote else None
-            return {**_reading(unit), "line": line}
+            return {**_reading(unit), "speed": self.speed, "line": line}
         raise PaygoError(
             f"there is no operation {op!r}",
             "operations are advance, power, cut_power, press, read, plant, battery and fault",

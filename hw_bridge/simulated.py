@@ -77,7 +77,10 @@ class ControlClient:
         self.request("power", on=on)
 
     def read(self) -> dict[str, Any]:
-        """What the plant and the unit's outputs are: V, A (a battery current that charges is positive), W/m², s."""
+        """What the plant and the unit's outputs are: V, A (a battery current that charges is positive), W/m², s.
+
+        speed: world seconds that pass in a second by themselves; an older simulator does not tell it.
+        """
         return self.request("read")
 
 

@@ -44,7 +44,7 @@ def stop_unit(unit: "subprocess.Popen[str]", directory: Path) -> None:
 
 
 def test_the_tutorial_works_in_two_terminals(tmp_path: Path) -> None:
-    first, second = blocks("console")
+    first, second, third = blocks("console")
     serve = re.search(r"^\(unit\) \$ (.*)$", first, flags=re.MULTILINE)
     assert serve is not None
     steps = re.findall(r"^\$ (.*)$", second, flags=re.MULTILINE)
@@ -68,6 +68,18 @@ def test_the_tutorial_works_in_two_terminals(tmp_path: Path) -> None:
         replay = run(f'paygo bridge enter /tmp/unit "{token}" --registry /tmp/fleet.db', tmp_path)
         assert replay.returncode == 1
         assert "used" in replay.stdout + replay.stderr
+    finally:
+        stop_unit(unit, tmp_path)
+
+    serve = re.search(r"^\(unit\) \$ (.*)$", third, flags=re.MULTILINE)
+    assert serve is not None
+    (certify,) = re.findall(r"^\$ (.*)$", third, flags=re.MULTILINE)
+    unit = start_unit(serve[1], tmp_path)
+    try:
+        certified = run(certify, tmp_path)
+        assert certified.returncode == 0, certified.stdout + certified.stderr
+        assert "passed, 0 failed" in certified.stdout
+        assert (tmp_path / "conform" / "certificate.html").exists()
     finally:
         stop_unit(unit, tmp_path)
 

@@ -83,10 +83,15 @@ class Orders:
 
 @contextmanager
 def hands_on(rig: Rig, device: Device) -> Iterator[Hands]:
-    """Opens what a rig names."""
+    """Opens what a rig names. Raises PaygoError for a simulated unit whose time runs faster or slower than its line."""
     wire = Wire(device.config.secret_key)
     with ExitStack() as owner:
         control = owner.enter_context(ControlClient(rig.control)) if rig.control else None
+        if control is not None and (speed := control.read().get("speed", 1)) not in (0, 1):
+            raise PaygoError(
+                f"the simulated unit's time runs at {speed:g} times the speed of its line, so no credit can be checked",
+                "serve it with --speed 1",
+            )
         baud = rig.baud or usual_baud(load_driver(rig.driver))
         transport = owner.enter_context(Transport(rig.port, baud, trace=wire.trace))
         yield Hands(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_hdk import PtyUnit
@@ -345,6 +346,33 @@ def test_a_unit_that_is_another_one_is_not_tested(tmp_path: Path) -> None:
         other = conform(*start, "--serial", "2", "--key-file", str(key))
     assert other.returncode == 1
     assert "the unit is 990000001, not 2" in other.stderr
+
+
+@pytest.mark.parametrize(("speed", "status"), [("60", 2), ("0.5", 2), ("1", 0)])
+def test_a_simulated_unit_whose_time_runs_apart_from_its_line_is_not_judged(
+    tmp_path: Path, speed: str, status: int
+) -> None:
+    out = tmp_path / "out"
+    with simulated_unit(tmp_path, "--speed", speed) as unit:
+        done = conform("run", unit.port, "--control", unit.control, "--output", str(out), "--only", "G3")
+    assert done.returncode == status, done.stdout + done.stderr
+    if status:
+        assert f"runs at {speed} times the speed of its line" in done.stderr
+        assert "serve it with --speed 1" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (out / "certificate.html").exists()
+
+
+def test_a_simulator_that_does_not_tell_its_speed_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ControlClient.read
+
+    def told_of_old(control: ControlClient) -> dict[str, Any]:
+        return {name: value for name, value in told(control).items() if name != "speed"}
+
+    monkeypatch.setattr(ControlClient, "read", told_of_old)
+    with simulated_unit(tmp_path) as unit:
+        orders = kit.Orders(choose(load(), ["G3"]), tmp_path / "out")
+        assert kit.run(kit.Rig(unit.port, control=unit.control), Device("1", CONFIG), orders).passed
 
 
 def test_leaving_a_unit_unlocked_has_to_be_allowed() -> None:
