@@ -7,7 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAYGO = [sys.executable, "-c", "from paygo_core.cli import main; main()"]
+
+# The console script, interrupted when it comes to import the given module.
+LOADING = """
+import os, signal, sys
+from importlib.metadata import entry_points
+(script,) = entry_points(group="console_scripts", name="paygo")
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == at:
+            os.kill(os.getpid(), signal.SIGINT)
+at = sys.argv.pop(1)
+sys.meta_path.insert(0, Interrupting())
+script.load()()
+"""
 
 
 def processes_below(directory: Path) -> list[int]:
@@ -71,3 +87,26 @@ def test_a_killed_demo_takes_its_unit_with_it(tmp_path: Path) -> None:
     for pid in units:
         wait_gone(pid)
     assert not [path for path in tmp_path.rglob("*") if path.is_symlink() or path.is_socket()]
+
+
+@pytest.mark.parametrize(
+    ("at", "status", "said"),
+    [
+        ("paygo_core", -signal.SIGINT, ""),
+        ("click", -signal.SIGINT, ""),
+        ("paygo_core.shell", -signal.SIGINT, ""),
+        ("paygo_core.cli_token", 130, "paygo: interrupted\n"),
+    ],
+)
+def test_ctrl_c_while_a_command_is_loaded_gives_no_traceback(at: str, status: int, said: str) -> None:
+    words = [sys.executable, "-c", LOADING, at, "token", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", said)
+
+
+@pytest.mark.parametrize("at", ["click", "paygo_core.cli_token"])
+def test_where_ctrl_c_is_ignored_it_stays_so(at: str) -> None:
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    words = [*ignoring, sys.executable, "-c", LOADING, at, "token", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
