@@ -158,8 +158,8 @@ def remote_port(port: str) -> Finding:
         return Finding("port", port[:80], PROBLEM, "it is no port", advice)
     try:
         socket.create_connection((host, number), timeout=REMOTE_SECONDS).close()
-    except OSError as error:
-        why = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # UnicodeError, where no name of a host can be so
+        why = getattr(error, "strerror", None) or str(error)
         return Finding(
             "port", port, PROBLEM, f"nobody answers there: {why}", "is the server running, the address right?"
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paygo_core.errors import PaygoError
+from paygo_core.http_post import checked_host
 from paygo_core.toml import TOMLDecodeError, loads
 
 _Kinds = tuple[type, ...]
@@ -160,6 +161,8 @@ def _sink(path: Path, here: Path, name: str, table: Any) -> dict[str, Any]:
         raise PaygoError(f"{path}: {where} host is empty", 'write host = "localhost", or another name or address')
     if not 0 <= table.get("port", 0) <= 65_535:
         raise PaygoError(f"{path}: {where} port is {table['port']}", "it is a number up to 65535")
+    if "url" in table:
+        _checked_url(path, where, table["url"])
     return _absolute(here, table)
 
 
@@ -167,7 +170,15 @@ def _webhook(path: Path, here: Path, name: str, table: Any) -> dict[str, Any]:
     _check(path, f"[webhook.{name}]", table, _WEBHOOK)
     if "url" not in table:
         raise PaygoError(f"{path}: [webhook.{name}] has no url", 'write url = "https://…"')
+    _checked_url(path, f"[webhook.{name}]", table["url"])
     return _absolute(here, table)
+
+
+def _checked_url(path: Path, where: str, url: str) -> None:
+    try:
+        checked_host(url)
+    except PaygoError as problem:
+        raise PaygoError(f"{path}: {where} url: {problem.cause}", problem.hint) from None
 
 
 def _absolute(here: Path, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from hw_bridge.actions import ActionStore, Change
 from paygo_core.errors import NoAnswerError, PaygoError
-from paygo_core.http_post import post
+from paygo_core.http_post import checked_host, post
 
 SHORTEST_SECRET = 16
 """Characters."""
@@ -32,6 +32,7 @@ class Webhook:
     secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        checked_host(self.url)
         if self.secret is not None and len(self.secret) < SHORTEST_SECRET:
             raise PaygoError(
                 f"the webhook's secret has {len(self.secret)} characters", f"it needs at least {SHORTEST_SECRET}"

@@ -17,7 +17,7 @@ from paygo_core.moving import ACCEPTABLE, export_list, import_list, load_mapping
 from paygo_core.moving.exporting import Form
 from paygo_core.progress import progress_of
 from paygo_core.refusals import Refusals
-from paygo_core.shell import Status, emit, note, output_options
+from paygo_core.shell import Status, emit, note, output_options, put_out
 
 if TYPE_CHECKING:
     from paygo_core.moving import Report, Source
@@ -195,7 +195,7 @@ def export(output: str | None, *, form: Form, with_keys: bool, registry_path: st
             if draft is not None:
                 draft.write(line)
             else:
-                sys.stdout.buffer.write(line)
+                put_out(line)
         if draft is not None:
             draft.publish()
     for what, rows in lost.items():

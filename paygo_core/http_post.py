@@ -16,12 +16,21 @@ LONGEST_ANSWER = 65_536
 """Bytes; what comes beyond is not read."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
+def _opener() -> urllib.request.OpenerDirector:
+    """urllib's, but without what follows a redirect: it is an answer, whatever address it names."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
+_OPENER = _opener()
 
 
 def post(url: str, body: bytes, headers: dict[str, str], seconds: float = SECONDS) -> tuple[int, bytes]:
@@ -29,7 +38,7 @@ def post(url: str, body: bytes, headers: dict[str, str], seconds: float = SECOND
 
     seconds: for the answer's body, and for each wait before it.
     """
-    host = _host_of(url)
+    host = checked_host(url)
     until = time.monotonic() + seconds
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310
     try:
@@ -47,16 +56,17 @@ def post(url: str, body: bytes, headers: dict[str, str], seconds: float = SECOND
         raise NoAnswerError(f"{host} does not answer: {why}", "is it up, and is the address right?") from None
 
 
-def _host_of(url: str) -> str:
-    """The host of a URL that can be posted to."""
+def checked_host(url: str) -> str:
+    """The host of a URL that can be posted to. Raises PaygoError for any other."""
     hint = "it is http://host/path or https://host/path, without a name or password in it"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # as it is looked up: no part may be empty or too long
     except ValueError:
         raise PaygoError("the address to post to is no URL", hint) from None
     plain = url.isascii() and url.isprintable() and " " not in url and parts.username is None and parts.password is None
-    if parts.scheme not in ("http", "https") or not host or not plain or ".." in host:
+    if parts.scheme not in ("http", "https") or not host or not plain:
         raise PaygoError("the address to post to is no URL", hint)
     return host
 

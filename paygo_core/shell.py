@@ -67,6 +67,11 @@ def emit(record: Mapping[str, Any]) -> None:
     click.echo(json.dumps(record, separators=(",", ":"), default=str))
 
 
+def put_out(data: bytes) -> None:
+    """Bytes to standard output, which need not be there at once."""
+    sys.stdout.buffer.write(data)
+
+
 def note(text: str) -> None:
     """A line for people, on standard error. Where that is full there is nobody to tell."""
     with contextlib.suppress(OSError):
@@ -164,6 +169,8 @@ def run(command: click.Command, arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
             return _defect(meta, error)
+        if traceback.extract_tb(error.__traceback__)[-1].filename not in (click.utils.__file__, __file__):
+            return _report(meta, Status.BLOCKED, f"a file cannot be written: {error.strerror}", "make room on the disk")
         _forget_output()
         hint = "nothing is wrong with the device; look at where the output goes"
         return _report(meta, Status.WRONG_USE, f"standard output cannot be written: {error.strerror}", hint)

@@ -11,11 +11,15 @@ class Receiver:
     """A context manager on a free port.
 
     statuses: one for each post, the last for ever. answer: makes the body of a 200. longest: a body of more bytes is
-    answered 413, whatever statuses say.
+    answered 413, whatever statuses say. location: that of a redirect.
     """
 
     def __init__(
-        self, *statuses: int, answer: Callable[[bytes], bytes] = lambda _body: b"", longest: int = 1 << 30
+        self,
+        *statuses: int,
+        answer: Callable[[bytes], bytes] = lambda _body: b"",
+        longest: int = 1 << 30,
+        location: str = "/elsewhere",
     ) -> None:
         self.posts: list[tuple[dict[str, str], bytes]] = []
         self.statuses = list(statuses) or [200]
@@ -31,7 +35,7 @@ class Receiver:
                     status = receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0]
                 said = answer(body) if status == 200 else b""
                 self.send_response(status)
-                self.send_header("Location", "/elsewhere")
+                self.send_header("Location", location)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
                 self.wfile.write(said)

@@ -177,3 +177,36 @@ def test_an_alert_of_a_unit_whose_storage_was_replaced_is_not_taken_for_an_old_o
                 unit.acknowledge(alert)
         (action,) = store.open_actions()
         assert action.times == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://paygo:p@ss:w0rd@db.example.org/fleet",
+        "postgresql://127.0.0.1:543x/fleet",
+        "postgresql://nobody@[::1/fleet",
+        "sqlite://x:y/fleet",
+    ],
+)
+def test_a_registry_s_url_that_cannot_be_read_is_wrong_use(tmp_path: Path, url: str) -> None:
+    """And no part of a password is told."""
+    done = run(tmp_path, "device", "list", "--registry", url)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "URL" in done.stderr
+    assert "w0rd" not in done.stderr
+
+
+def test_a_registry_whose_server_has_no_such_name_is_unavailable(tmp_path: Path) -> None:
+    done = run(tmp_path, "device", "list", "--registry", "postgresql://paygo@registry.invalid/fleet")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "the server cannot be reached" in done.stderr
+
+
+def test_a_full_disk_is_not_taken_for_a_full_standard_output(tmp_path: Path) -> None:
+    code = "from paygo_core import cli, shell; import click, os; cli.root.add_command(click.Command('x', callback=f))"
+    code = code.replace("callback=f", "callback=lambda: os.write(os.open('/dev/full', os.O_WRONLY), b'x')")
+    done = shell(tmp_path, f"{sys.executable} -c \"{code}; raise SystemExit(shell.run(cli.root, ['x']))\"")
+    assert (done.returncode, done.stderr) == (
+        3,
+        "paygo: a file cannot be written: No space left on device (make room on the disk)\n",
+    )

@@ -132,8 +132,10 @@ def _server_of(place: str | os.PathLike[str]) -> URL | None:
         import psycopg  # noqa: F401  # is it there?
 
         return make_url(shown).set(drivername="postgresql+psycopg")
-    except ArgumentError:
-        raise PaygoError("the registry's URL cannot be read", "it is postgresql://user@host/name") from None
+    except (ArgumentError, ValueError):
+        raise PaygoError(
+            "the registry's URL cannot be read", "it is postgresql://user@host:port/name; @ in a password is %40"
+        ) from None
     except ImportError:
         raise PaygoError("a registry in PostgreSQL needs psycopg", "pip install 'paygo-solar[postgresql]'") from None
 
@@ -146,7 +148,7 @@ def _path_of(place: str | os.PathLike[str]) -> str:
         hint = "a registry is a file, given as a path or as sqlite:///path, or postgresql://user@host/name"
         try:
             url = make_url(shown)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise PaygoError("the registry's URL cannot be read", hint) from None
         if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.query:
             raise PaygoError(f"no registry can be opened with {url.drivername!r} and these options", hint)

@@ -192,4 +192,4 @@ def _derived(secret: str | bytes, facts: dict[str, object]) -> AESGCM:
     if facts["kdf"] != "scrypt" or n > _LARGEST_N or r > 32 or p > 16:
         raise ValueError
     kdf = Scrypt(salt=bytes.fromhex(str(facts["salt"])), length=32, n=n, r=r, p=p)
-    return AESGCM(kdf.derive(secret if isinstance(secret, bytes) else secret.encode("utf-8")))
+    return AESGCM(kdf.derive(secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogateescape")))

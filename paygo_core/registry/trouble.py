@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
     ("password auth", RegistryUnavailableError, "the server refuses user or password", "check the URL, or PGPASSWORD"),
     ("no password", RegistryUnavailableError, "the server wants a password", "set PGPASSWORD, or use ~/.pgpass"),
     ("database \"", RegistryUnavailableError, "the server has no such database", "make it with createdb"),
+    ("resolve host", RegistryUnavailableError, "the server cannot be reached", "check host, and the name server"),
     ("connection", RegistryUnavailableError, "the server cannot be reached", "check host, port and whether it runs"),
     ("permission denied", RegistryUnavailableError, "the user may not do that", "grant it the tables of the registry"),
     ("deadlock", RegistryUnavailableError, "another program is writing to it", "try again when it is done"),
@@ -36,6 +38,10 @@ _SENTENCES: tuple[tuple[str, type[Problem], str, str], ...] = (
 """Words of SQLite, the same in all its versions, and of PostgreSQL; the first that is found tells."""
 
 
+_ROOM = 64 * 1024
+"""Bytes that SQLite needs beside a registry, to open it."""
+
+
 @contextmanager
 def explained(place: str) -> Iterator[None]:
     """Turns what a user can meet into a Problem. Anything else is a defect and passes."""
@@ -43,7 +49,18 @@ def explained(place: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         words = str(error.orig if isinstance(error, DBAPIError) else error).lower()
+        if "disk i/o" in words and _is_full(place):  # for which SQLite has several words
+            words = "is full"
         for known, kind, cause, hint in _SENTENCES:
             if known in words:
                 raise kind(f"{place}: {cause}", hint) from error
         raise
+
+
+def _is_full(place: str) -> bool:
+    """Whether there is no room left where a file lies."""
+    try:
+        disk = os.statvfs(os.path.dirname(os.path.abspath(place)))
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _ROOM

@@ -11,6 +11,7 @@ import pytest
 from receiver import Receiver
 
 from hw_bridge.actions import ActionStore
+from hw_bridge.gateway_config import read_config
 from hw_bridge.webhook import Webhook, deliver
 from paygo_core import PaygoError
 from paygo_core.cli import root
@@ -79,9 +80,12 @@ def test_what_is_refused_for_good_does_not_hold_up_the_rest(store):
     assert (action.code, "answered 422" in why) == ("BATTERY_OVERVOLTAGE", True)
 
 
-def test_a_redirect_is_not_followed(store):
-    with Receiver(302) as receiver:
-        assert deliver(store, Webhook(receiver.url)) == (0, "answered 302")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/elsewhere", "http://[::1", "http://h:99999/", "\xe9"])
+def test_a_redirect_is_not_followed(store, status, location):
+    """Wherever it points, which need not be an address."""
+    with Receiver(status, location=location) as receiver:
+        assert deliver(store, Webhook(receiver.url)) == (0, f"answered {status}")
     assert len(receiver.posts) == 1
 
 
@@ -103,7 +107,22 @@ def test_a_short_secret_is_refused_and_the_secret_is_not_shown():
     with pytest.raises(PaygoError, match="has 5 characters"):
         Webhook("http://x/", "short")
     assert SECRET not in repr(Webhook("http://x/", SECRET))
-    assert Webhook("https://user:word@host:8/path?key=1").destination == "https://host:8/path"
+    assert Webhook("https://host:8/path?key=1").destination == "https://host:8/path"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://user:word@host:8/path", "http://[::1/x", "http://h:99999/x", f"http://{'x' * 70}.org/", "http://a..b/"],
+)
+def test_an_address_that_nothing_can_be_posted_to_is_refused_at_once(url, tmp_path):
+    """In the shell and in the gateway's configuration, and without its password."""
+    with pytest.raises(PaygoError, match="is no URL") as error:
+        Webhook(url)
+    assert "word" not in str(error.value)
+    for table in ("webhook.x]", "sink.x]\nkind = 'metrics'"):
+        (tmp_path / "gateway.toml").write_text(f"[gateway]\n[[unit]]\nport = 'p'\n[{table}\nurl = '{url}'\n")
+        with pytest.raises(PaygoError, match=r"gateway.toml: \[(webhook|sink).x\] url: .* is no URL"):
+            read_config(tmp_path / "gateway.toml")
 
 
 @pytest.fixture

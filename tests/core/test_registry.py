@@ -15,6 +15,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event
@@ -24,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from paygo_core import DecoderState, DeviceConfig, PaygoError, TokenType, decode_token, generate_token
 from paygo_core.device import Device
 from paygo_core.registry import STATES, Registry, RegistryUnavailableError, next_token
+from paygo_core.registry.trouble import explained
 from paygo_core.tokens import collides
 
 KEY = bytes.fromhex("a29ab82edc5fbbc41ec9530f6dac86b1")
@@ -503,3 +505,11 @@ def test_importing_the_package_does_not_load_the_database_library():
     script = "import sys, paygo_core, paygo_core.device_list, paygo_core.cli_device; print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize(("free", "says"), [(3, "the disk is full"), (10**6, "the disk failed")])
+def test_sqlite_s_failed_disk_that_has_no_room_is_a_full_one(monkeypatch, tmp_path, free, says):
+    """It opens a file beside the registry first, and says the same of both."""
+    monkeypatch.setattr(os, "statvfs", lambda _directory: SimpleNamespace(f_bavail=free, f_frsize=4096))
+    with pytest.raises(RegistryUnavailableError, match=says), explained(str(tmp_path / "r.db")):
+        raise sqlite3.OperationalError("disk I/O error")

@@ -383,3 +383,17 @@ def test_a_device_that_gets_a_new_key_while_all_are_encrypted_anew_keeps_it(tmp_
             assert len({config.secret_key for config in keys.values()}) == 40
             assert got.items() <= keys.items()
             assert got
+
+
+def test_a_passphrase_that_a_terminal_of_ascii_gave_is_the_same(tmp_path):
+    """Python has its bytes as surrogates then. Those of no UTF-8 are another passphrase, and no damage."""
+    path = tmp_path / "r.db"
+    with Registry.open(path, passphrase="héllo pass") as registry:
+        registry.add(DEVICE)
+    with Registry.open(path, passphrase="h\udcc3\udca9llo pass") as registry:
+        assert registry.device("SLT1") == DEVICE
+    with (
+        Registry.open(path, passphrase="\udcff") as registry,
+        pytest.raises(PaygoError, match="is not this registry's"),
+    ):
+        registry.device("SLT1")
