@@ -5,25 +5,29 @@
 
 #define SETUP_PLUS_FIELDS 9U
 
-/* How far a text goes on behind what is in flash, or NULL if it does not begin so. */
-static const char *behind(const char *text, const char *in_flash)
+/* Whether a text is a word with a character behind it, which may be its end. */
+static bool begins(const char *text, uint8_t word, char behind)
 {
-    char expected = paygo_flash_char(in_flash);
-    while (expected != '\0') {
-        if (*text != expected) {
-            return NULL;
+    const char *expected = paygo_word(word);
+    char character = paygo_flash_char(expected);
+    while (character != '\0') {
+        if (*text != character) {
+            return false;
         }
         text++;
-        in_flash++;
-        expected = paygo_flash_char(in_flash);
+        expected++;
+        character = paygo_flash_char(expected);
     }
-    return text;
+    return *text == behind;
 }
 
-static bool is(const char *text, const char *in_flash)
+/* Which of so many words a text is; `count`: none. */
+static uint8_t which(const char *text, uint8_t first, uint8_t count)
 {
-    const char *rest = behind(text, in_flash);
-    return rest != NULL && *rest == '\0';
+    uint8_t i;
+    for (i = 0; i < count && !begins(text, (uint8_t)(first + i), '\0'); i++) {
+    }
+    return i;
 }
 
 static bool is_digit(char c)
@@ -34,19 +38,20 @@ static bool is_digit(char c)
 /* A decimal number of 1 to 10 digits. Returns how many they are; 0: it is none. */
 static uint8_t parse_number(const char *field, uint32_t *number)
 {
+    uint32_t value = 0;
     uint8_t length = 0;
-    *number = 0;
     while (is_digit(field[length]) && length < 10U) {
         const uint8_t digit = (uint8_t)(field[length] - '0');
-        if (*number > UINT32_MAX / 10U) {
+        if (value > UINT32_MAX / 10U) {
             return 0;
         }
-        *number = *number * 10U + digit;
-        if (*number < digit) {
+        value = value * 10U + digit;
+        if (value < digit) {
             return 0;
         }
         length++;
     }
+    *number = value;
     return field[length] == '\0' ? length : 0;
 }
 
@@ -54,8 +59,11 @@ static uint8_t parse_short(const char *field, uint8_t least, uint16_t most, uint
 {
     uint32_t parsed;
     const uint8_t length = parse_number(field, &parsed);
+    if (length == 0 || parsed < least || parsed > most) {
+        return 0;
+    }
     *number = (uint16_t)parsed;
-    return parsed < least || parsed > most ? 0 : length;
+    return length;
 }
 
 static bool parse_serial(const char *field, char serial[PAYGO_SERIAL_MAX + 1U])
@@ -116,11 +124,8 @@ static bool parse_windows(char *field, paygo_config *config)
     return true;
 }
 
-/*
- * Fills the factory data, which are zero, from the fields behind the name. Returns NULL, or the name of the first field
- * that is wrong, in flash.
- */
-static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory)
+/* Fills the factory data, which are zero, from the fields behind the name. Returns the first that is wrong. */
+static paygo_wrong_field parse_setup(char *fields[], bool plus, paygo_factory *factory)
 {
     paygo_config *config = &factory->config;
     uint16_t number;
@@ -132,33 +137,33 @@ static const char *parse_setup(char *fields[], bool plus, paygo_factory *factory
     config->older_window = 16;
     config->time_divider = 1;
     if (!parse_serial(fields[0], factory->serial)) {
-        return PAYGO_IN_FLASH("serial");
+        return PAYGO_WRONG_SERIAL;
     }
     digits = parse_number(fields[1], &config->starting_code);
     if (digits == 0 || digits > 9 || config->starting_code == 0) {
-        return PAYGO_IN_FLASH("starting_code");
+        return PAYGO_WRONG_STARTING_CODE;
     }
     if (!parse_key(fields[2], config->secret_key)) {
-        return PAYGO_IN_FLASH("key");
+        return PAYGO_WRONG_KEY;
     }
     if (!plus) {
-        return NULL;
+        return PAYGO_WRONG_NOTHING;
     }
     if (parse_short(fields[3], 0, UINT16_MAX, &factory->count) == 0) {
-        return PAYGO_IN_FLASH("count");
+        return PAYGO_WRONG_COUNT;
     }
     if (parse_short(fields[4], 1, 255, &number) == 0) {
-        return PAYGO_IN_FLASH("divider");
+        return PAYGO_WRONG_DIVIDER;
     }
     config->time_divider = (uint8_t)number;
     if (parse_short(fields[5], 0, 1, &number) != 1) {
-        return PAYGO_IN_FLASH("restricted");
+        return PAYGO_WRONG_RESTRICTED;
     }
     config->restricted_digits = number == 1;
     if (!parse_test_code(fields[6], factory->test_code)) {
-        return PAYGO_IN_FLASH("test_code");
+        return PAYGO_WRONG_TEST_CODE;
     }
-    return parse_windows(fields[7], config) ? NULL : PAYGO_IN_FLASH("windows");
+    return parse_windows(fields[7], config) ? PAYGO_WRONG_NOTHING : PAYGO_WRONG_WINDOWS;
 }
 
 /* H10, H14. The factory data goes first: an interrupted setup leaves a unit without it, or with all of it. */
@@ -166,12 +171,12 @@ static void setup(paygo_firmware *firmware, char *fields[], bool plus)
 {
     firmware->setup_plus = plus;
     if (firmware->storage == PAYGO_STORAGE_CORRUPT) {
-        firmware->wrong_field = PAYGO_IN_FLASH("storage");
+        firmware->wrong_field = PAYGO_WRONG_STORAGE;
     } else if (firmware->storage == PAYGO_STORAGE_READY) {
-        firmware->wrong_field = PAYGO_IN_FLASH("provisioned");
+        firmware->wrong_field = PAYGO_WRONG_PROVISIONED;
     } else {
-        firmware->wrong_field = parse_setup(fields, plus, &firmware->factory);
-        if (firmware->wrong_field == NULL) {
+        firmware->wrong_field = (uint8_t)parse_setup(fields, plus, &firmware->factory);
+        if (firmware->wrong_field == PAYGO_WRONG_NOTHING) {
             paygo_firmware_save(firmware, PAYGO_AFTER_SETUP);
             return;
         }
@@ -182,41 +187,30 @@ static void setup(paygo_firmware *firmware, char *fields[], bool plus)
 
 static void set_load(paygo_firmware *firmware, const char *position)
 {
-    uint8_t i;
-    for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
-        if (is(position, paygo_switch_name((paygo_switch)i))) {
-            paygo_firmware_change(firmware)->load_switch = i;
-            paygo_firmware_save(firmware, PAYGO_AFTER_LOAD);
-            return;
-        }
+    const uint8_t to = which(position, PAYGO_WORDS_OF_SWITCH, PAYGO_SWITCH_OFF + 1U);
+    if (to > PAYGO_SWITCH_OFF) {
+        firmware->reply = PAYGO_REPLY_INVALID;
+        return;
     }
-    firmware->reply = PAYGO_REPLY_INVALID;
+    paygo_firmware_change(firmware)->load_switch = to;
+    paygo_firmware_save(firmware, PAYGO_AFTER_LOAD);
 }
 
 /* H28. */
 static void set_battery(paygo_firmware *firmware, const paygo_reader *storage, char *fields[])
 {
     uint16_t capacity_ah;
-    uint8_t chemistry = 0;
-    while (chemistry < PAYGO_CHEMISTRIES && !is(fields[0], paygo_chemistry_name(chemistry))) {
-        chemistry++;
-    }
+    const uint8_t chemistry = which(fields[0], PAYGO_WORDS_OF_CHEMISTRY, PAYGO_CHEMISTRIES);
     if (chemistry == PAYGO_CHEMISTRIES) {
-        firmware->wrong_field = PAYGO_IN_FLASH("chemistry");
+        firmware->wrong_field = PAYGO_WRONG_CHEMISTRY;
     } else if (parse_short(fields[1], 1, PAYGO_BATTERY_AH_MAX, &capacity_ah) == 0) {
-        firmware->wrong_field = PAYGO_IN_FLASH("capacity");
+        firmware->wrong_field = PAYGO_WRONG_CAPACITY;
     } else {
         paygo_firmware_battery(firmware, storage, chemistry, capacity_ah);
     }
-    if (firmware->wrong_field != NULL) {
+    if (firmware->wrong_field != PAYGO_WRONG_NOTHING) {
         firmware->reply = PAYGO_REPLY_BATTERY;
     }
-}
-
-uint32_t paygo_firmware_before_log(const paygo_firmware *firmware)
-{
-    const uint32_t last = firmware->live.event_seq;
-    return last > PAYGO_EVENTS ? last - PAYGO_EVENTS : 0;
 }
 
 /*
@@ -228,29 +222,28 @@ static void acknowledge(paygo_firmware *firmware, const paygo_reader *storage, c
     const paygo_saved *live = &firmware->live;
     paygo_event *event = &firmware->event;
     uint32_t boot, seq;
-    bool known;
     if (parse_number(fields[0], &boot) == 0 || parse_number(fields[1], &seq) == 0) {
         firmware->reply = PAYGO_REPLY_INVALID;
         return;
     }
     if (seq > live->acked_seq) {
-        known = paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq && event->boot == boot;
-        if (known) {
+        if (paygo_firmware_oldest_event(firmware, storage, event) && event->seq == seq && event->boot == boot) {
             paygo_firmware_change(firmware)->acked_seq = seq;
             paygo_firmware_save(firmware, PAYGO_AFTER_ACKNOWLEDGE);
             return;
         }
-    } else {
-        known = paygo_storage_event(storage, seq, event) ? event->boot == boot : boot - 1U < live->boot;
+        seq = 0;
+    } else if (paygo_storage_event(storage, seq, event) ? event->boot != boot : boot - 1U >= live->boot) {
+        seq = 0;
     }
     event->boot = boot;
-    event->seq = known ? seq : 0;
+    event->seq = seq;
     firmware->reply = PAYGO_REPLY_ACKNOWLEDGE;
 }
 
 bool paygo_is_entry(const char *line)
 {
-    return behind(line, PAYGO_IN_FLASH("TOKEN;")) != NULL;
+    return begins(line, PAYGO_WORD_TOKEN, ';');
 }
 
 /* In which states of the storage a command is known (H9). */
@@ -260,7 +253,7 @@ bool paygo_is_entry(const char *line)
 
 /* A query has one field, its name; an empty one may follow (H1). */
 typedef struct {
-    char name[10];
+    uint8_t name;
     uint8_t fields;
     uint8_t known;
     uint8_t reply; /* of a query */
@@ -269,29 +262,29 @@ typedef struct {
 enum { SETUP, TOKEN, STATUS, SETUP_PLUS, LOAD, ACK, SET_BATTERY, BATTERY, INFO, TELEMETRY, ALERTS, LOG, COMMANDS };
 
 static const grammar commands[COMMANDS] PAYGO_FLASH = {
-    {"SETUP", 4, BLANK, PAYGO_REPLY_NONE},
-    {"TOKEN", 2, SET_UP, PAYGO_REPLY_NONE},
-    {"STATUS", 1, SET_UP, PAYGO_REPLY_STATUS},
-    {"SETUP+", SETUP_PLUS_FIELDS, BLANK | SET_UP, PAYGO_REPLY_NONE},
-    {"LOAD", 2, READY, PAYGO_REPLY_NONE},
-    {"ACK", 3, READY, PAYGO_REPLY_NONE},
-    {"BATTERY", 3, READY, PAYGO_REPLY_NONE},
-    {"BATTERY", 1, READY, PAYGO_REPLY_BATTERY},
-    {"INFO", 1, BLANK | SET_UP, PAYGO_REPLY_INFO},
-    {"TELEMETRY", 1, SET_UP, PAYGO_REPLY_TELEMETRY},
-    {"ALERTS", 1, SET_UP, PAYGO_REPLY_ALERTS},
-    {"LOG", 1, SET_UP, PAYGO_REPLY_LOG},
+    {PAYGO_WORD_SETUP, 4, BLANK, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_TOKEN, 2, SET_UP, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_STATUS, 1, SET_UP, PAYGO_REPLY_STATUS},
+    {PAYGO_WORD_SETUP_PLUS, SETUP_PLUS_FIELDS, BLANK | SET_UP, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_LOAD, 2, READY, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_ACK, 3, READY, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_BATTERY, 3, READY, PAYGO_REPLY_NONE},
+    {PAYGO_WORD_BATTERY, 1, READY, PAYGO_REPLY_BATTERY},
+    {PAYGO_WORD_INFO, 1, BLANK | SET_UP, PAYGO_REPLY_INFO},
+    {PAYGO_WORD_TELEMETRY, 1, SET_UP, PAYGO_REPLY_TELEMETRY},
+    {PAYGO_WORD_ALERTS, 1, SET_UP, PAYGO_REPLY_ALERTS},
+    {PAYGO_WORD_LOG, 1, SET_UP, PAYGO_REPLY_LOG},
 };
 
 /* The command that the fields are, or COMMANDS. */
 static uint8_t command_of(const paygo_firmware *firmware, char *fields[], uint8_t count)
 {
-    const uint8_t but_one = count == 2 && *fields[1] == '\0' ? 1U : count;
     uint8_t command;
     for (command = 0; command < COMMANDS; command++) {
         const grammar *at = &commands[command];
         const uint8_t wanted = paygo_flash_byte(&at->fields);
-        if (is(fields[0], at->name) && wanted == (wanted == 1U ? but_one : count) &&
+        if (begins(fields[0], paygo_flash_byte(&at->name), '\0') &&
+            (count == wanted || (count == 2 && wanted == 1 && *fields[1] == '\0')) &&
             (paygo_flash_byte(&at->known) & 1U << firmware->storage) != 0) {
             break;
         }
@@ -327,7 +320,7 @@ void paygo_command(paygo_firmware *firmware, const paygo_reader *storage, paygo_
         firmware->reply = PAYGO_REPLY_INVALID;
         break;
     default:
-        firmware->wrong_field = NULL;
+        firmware->wrong_field = PAYGO_WRONG_NOTHING;
         firmware->reply = (paygo_reply)paygo_flash_byte(&commands[command].reply);
         break;
     }

@@ -3,8 +3,6 @@
 
 #include "crc.h"
 
-#include <string.h>
-
 #define CHECK_LENGTH 5U /* '*' and four digits */
 
 int8_t paygo_hex_value(char digit)
@@ -21,19 +19,32 @@ int8_t paygo_hex_value(char digit)
 /* H6: whether the line, which has a '*', ends in the right check. */
 static bool check_good(const char *line, uint8_t length)
 {
-    uint16_t stated = 0;
+    const char *stated;
+    uint16_t crc;
     uint8_t i;
-    if (length < CHECK_LENGTH || line[length - CHECK_LENGTH] != '*') {
+    if (length < CHECK_LENGTH) {
         return false;
     }
+    stated = line + length - CHECK_LENGTH;
+    if (*stated != '*') {
+        return false;
+    }
+    crc = paygo_crc16(line, (uint16_t)(length - CHECK_LENGTH));
     for (i = 1; i < CHECK_LENGTH; i++) {
-        const int8_t digit = paygo_hex_value(line[length - CHECK_LENGTH + i]);
-        if (digit < 0) {
+        if (stated[i] != paygo_crc16_digit(crc)) {
             return false;
         }
-        stated = (uint16_t)(((uint32_t)stated << 4) | (uint8_t)digit);
+        crc = (uint16_t)((uint32_t)crc << 4);
     }
-    return stated == paygo_crc16(line, (uint16_t)(length - CHECK_LENGTH));
+    return true;
+}
+
+static bool has_check(const char *line)
+{
+    while (*line != '\0' && *line != '*') {
+        line++;
+    }
+    return *line == '*';
 }
 
 static paygo_console_event complete(paygo_console *console)
@@ -43,7 +54,7 @@ static paygo_console_event complete(paygo_console *console)
         return PAYGO_CONSOLE_BAD;
     }
     console->line[console->length] = '\0';
-    if (strchr(console->line, '*') == NULL) {
+    if (!has_check(console->line)) {
         return console->checked ? PAYGO_CONSOLE_BAD : PAYGO_CONSOLE_LINE;
     }
     if (!check_good(console->line, console->length)) {
@@ -112,18 +123,19 @@ uint16_t paygo_console_due_ms(const paygo_console *console)
 uint8_t paygo_console_fields(char *text, char separator, char *fields[], uint8_t most)
 {
     uint8_t count = 0;
-    while (text != NULL) {
-        char *end = strchr(text, separator);
+    for (;;) {
         if (count == most) {
             return (uint8_t)(most + 1U);
         }
-        if (end != NULL) {
-            *end = '\0';
-            end++;
-        }
         fields[count] = text;
         count++;
-        text = end;
+        while (*text != separator) {
+            if (*text == '\0') {
+                return count;
+            }
+            text++;
+        }
+        *text = '\0';
+        text++;
     }
-    return count;
 }

@@ -21,6 +21,12 @@ uint16_t paygo_crc16(const char *text, uint16_t length)
     return crc;
 }
 
+char paygo_crc16_digit(uint16_t crc)
+{
+    const uint8_t digit = (uint8_t)(crc >> 12);
+    return (char)(digit < 10U ? '0' + digit : 'A' + digit - 10);
+}
+
 uint32_t paygo_crc32_byte(uint32_t crc, uint8_t byte)
 {
     uint8_t bit;

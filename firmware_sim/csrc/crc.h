@@ -7,6 +7,9 @@
 /* Polynomial 0x1021, start 0xFFFF, no reflection: "123456789" gives 0x29B1. */
 uint16_t paygo_crc16(const char *text, uint16_t length);
 
+/* How the console writes its highest four bits: an upper-case hexadecimal digit. */
+char paygo_crc16_digit(uint16_t crc);
+
 /* The CRC of Ethernet and zip: "123456789" gives 0xCBF43926. */
 uint32_t paygo_crc32(const uint8_t *bytes, uint16_t length);
 

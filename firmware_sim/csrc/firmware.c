@@ -53,21 +53,6 @@ bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert)
     return has(paygo_firmware_alerts(firmware), alert);
 }
 
-const char *paygo_alert_name(paygo_alert alert)
-{
-    return paygo_text_word(PAYGO_IN_FLASH("BATTERY_OVERVOLTAGE\0BATTERY_UNDERVOLTAGE\0STORAGE_FAULT\0CLOCK_TAMPER\0"
-                                          "PANEL_OVERVOLTAGE\0OUTPUT_OVERVOLTAGE\0BATTERY_DISCONNECTED\0OVERCURRENT\0"
-                                          "SHORT_CIRCUIT\0OVERTEMPERATURE\0UNDERTEMPERATURE\0CHARGER_FAULT\0"
-                                          "SENSOR_FAULT\0BATTERY_REPLACED\0BATTERY_REFUSED"),
-                           (uint8_t)alert);
-}
-
-const char *paygo_alert_unit(paygo_alert alert)
-{
-    return paygo_text_word(
-        PAYGO_IN_FLASH("mV\0mV\0" "1\0s\0mV\0mV\0mV\0mA\0mA\0" "C\0" "C\0mA\0mV\0" "Ah\0" "Ah"), (uint8_t)alert);
-}
-
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert)
 {
     if (alert == PAYGO_ALERT_CLOCK_TAMPER) {
@@ -362,7 +347,7 @@ static PAYGO_APART void storage_failed(paygo_firmware *firmware, paygo_outputs *
         firmware->storage = PAYGO_STORAGE_CORRUPT;
     }
     firmware->test_entered = false;
-    firmware->wrong_field = PAYGO_IN_FLASH("storage");
+    firmware->wrong_field = PAYGO_WRONG_STORAGE;
     answer(firmware, PAYGO_INVALID, PAYGO_REASON_ACCEPTED);
     conclude(firmware, outputs, firmware->after);
     if (firmware->reply == PAYGO_REPLY_LOAD || firmware->reply == PAYGO_REPLY_ACKNOWLEDGE) {
@@ -524,15 +509,15 @@ void paygo_firmware_battery(paygo_firmware *firmware, const paygo_reader *storag
 {
     paygo_saved *next;
     if (!paygo_charger_fits(&firmware->charger, chemistry)) {
-        firmware->wrong_field = PAYGO_IN_FLASH("board");
+        firmware->wrong_field = PAYGO_WRONG_BOARD;
         firmware->latched |= 1U << PAYGO_ALERT_BATTERY_REFUSED;
         firmware->latched_value[PAYGO_ALERT_BATTERY_REFUSED] = capacity_ah;
     } else if (((uint16_t)firmware->charger.law.alerts & OF_CHEMISTRY) != 0) {
-        firmware->wrong_field = PAYGO_IN_FLASH("alert");
+        firmware->wrong_field = PAYGO_WRONG_ALERT;
     } else if (!event_fits(firmware, storage) || (firmware->live.reported & 1U << PAYGO_ALERT_BATTERY_REPLACED) != 0) {
-        firmware->wrong_field = PAYGO_IN_FLASH("log");
+        firmware->wrong_field = PAYGO_WRONG_LOG;
     } else {
-        firmware->wrong_field = NULL;
+        firmware->wrong_field = PAYGO_WRONG_NOTHING;
         next = paygo_firmware_change(firmware);
         next->chemistry = chemistry;
         next->capacity_ah = capacity_ah;
@@ -648,15 +633,12 @@ static PAYGO_APART void speak(paygo_firmware *firmware, const paygo_reader *stor
     if (firmware->reply == PAYGO_REPLY_NONE) {
         return;
     }
-    memset(&text, 0, sizeof text);
     text.bytes = (char *)outputs->write.bytes;
     text.size = PAYGO_TX_BYTES;
     text.skip = firmware->said;
-    text.crc = firmware->said > 0 ? firmware->said_crc : PAYGO_TEXT_CRC;
     paygo_say(firmware, storage, &text);
     outputs->tx_length = text.length;
     firmware->said = (uint16_t)(firmware->said + text.length);
-    firmware->said_crc = text.crc;
     if (!text.cut) {
         firmware->reply = PAYGO_REPLY_NONE;
         firmware->said = 0;

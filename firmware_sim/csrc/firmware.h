@@ -107,6 +107,26 @@ typedef enum {
     PAYGO_AFTER_KEYPAD_ENTRY = 16 /* of which nothing is said: its low bits are PAYGO_REPLY_NONE */
 } paygo_after;
 
+/* Why a setup or a battery is refused. */
+typedef enum {
+    PAYGO_WRONG_NOTHING,
+    PAYGO_WRONG_SERIAL,
+    PAYGO_WRONG_STARTING_CODE,
+    PAYGO_WRONG_KEY,
+    PAYGO_WRONG_COUNT,
+    PAYGO_WRONG_DIVIDER,
+    PAYGO_WRONG_RESTRICTED,
+    PAYGO_WRONG_TEST_CODE,
+    PAYGO_WRONG_WINDOWS,
+    PAYGO_WRONG_STORAGE,
+    PAYGO_WRONG_PROVISIONED,
+    PAYGO_WRONG_CHEMISTRY,
+    PAYGO_WRONG_CAPACITY,
+    PAYGO_WRONG_BOARD,
+    PAYGO_WRONG_ALERT,
+    PAYGO_WRONG_LOG
+} paygo_wrong_field;
+
 /*
  * The caller owns it and looks inside only for telemetry and tests. What is used most comes first: an AVR reaches 64
  * bytes of a struct at no cost.
@@ -132,10 +152,9 @@ typedef struct {
     bool extended_host;      /* H7 */
     uint8_t test_s;          /* of light that a test activation still gives (H22) */
     uint16_t latched;        /* bit i: alert i rose and could not be recorded yet */
-    const char *wrong_field; /* of a setup or a battery, in flash; NULL: none */
+    uint8_t wrong_field;     /* of a setup or a battery, a paygo_wrong_field */
     uint16_t rest_ms;        /* world time that does not make a whole second yet */
-    uint16_t said;           /* how many characters of a reply were said, */
-    uint16_t said_crc;       /* and their check */
+    uint16_t said;           /* how many characters of a reply were said */
     uint16_t repeat_ms;      /* wire time until the oldest event is sent again */
     paygo_charger charger;
     paygo_slots slots;
@@ -169,9 +188,7 @@ void paygo_firmware_step(paygo_firmware *firmware, const paygo_inputs *inputs, p
 uint16_t paygo_firmware_alerts(const paygo_firmware *firmware);
 bool paygo_firmware_alert(const paygo_firmware *firmware, paygo_alert alert);
 
-/* Its name on the console and its unit, in flash, and what is measured for it now. */
-const char *paygo_alert_name(paygo_alert alert);
-const char *paygo_alert_unit(paygo_alert alert);
+/* What is measured for it now. */
 int32_t paygo_alert_value(const paygo_firmware *firmware, paygo_alert alert);
 
 /*

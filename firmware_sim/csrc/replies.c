@@ -1,189 +1,277 @@
-/* What the unit says: lines with marks in them that stand for what it knows. */
+/* What the unit says: words and lines, with characters in them that stand for what it knows, or for other words. */
 #include "commands.h"
 
 #include <stddef.h>
 #include <string.h>
 
 /*
- * A line is a text in flash in which a mark, '%' and a letter or digit, stands for:
- *
- *     %S  serial number
- *
- *     %a  V at the battery            %A  last count                  %0  "+" of #SETUP+
- *     %b  A out of the battery        %B  wrong entries in a row      %1  field of a setup that is wrong
- *     %c  V of the panel              %C  this start                  %2  operator's switch
- *     %d  A of the panel              %D  s of the unit's clock       %3  whether the output is on, ON or OFF
- *     %e  W of the panel              %E  s of credit                 %4  the same, true or false
- *     %f  A of the load               %F  s that an entry is answered %5  whether the battery may be charged
- *     %g  state of charge                                             %6  whether PAYG is disabled
- *     %h  degrees Celsius             %H  start of the event          %7  alert of the event
- *     %i  value of the event          %I  number of the event         %8  RAISED or CLEARED
- *     %G  Ah of the battery                                           %9  unit of the event's value
- *                                                                     %:  chemistry of the battery
- *                                                                     %;  stage of the charge
- *                                                                     %<  name of the board
+ * A character from 0x80 on stands for something: up to 0xa0 for what `facts` has at that place, beyond for the word
+ * at that place. Words may hold words, no deeper than DEEPEST.
  */
-#define MARK '%'
-#define TELEMETRY \
-    "TELEMETRY;{\"serial_number\":\"%S\",\"data\":{\"battery_voltage\":%a,\"battery_current\":%b,\"panel_voltage\":%c" \
-    ",\"panel_current\":%d,\"panel_power\":%e,\"load_current\":%f,\"temperature\":%h00,\"state_of_charge\":%g" \
-    ",\"output\":%4,\"charging\":%5,\"charge_stage\":\"%;\",\"load_switch\":\"%2\",\"payg_disabled\":%6"
-#define TELEMETRY_CREDIT ",\"active_seconds_left\":%E"
-#define TELEMETRY_END \
-    ",\"token_count\":%A,\"wrong_entries\":%B,\"boot\":%C,\"clock\":%D,\"firmware_version\":\"" PAYGO_FIRMWARE_VERSION "\"}}"
+#define FACTS 0x80U
+#define WORDS 0xa1U
+#define DEEPEST 2U
 
-/* %a ... %i, as a whole number. */
-static int32_t reading(const paygo_firmware *firmware, const paygo_event *event, char mark)
-{
-    static const uint8_t places[] PAYGO_FLASH = {
-        PAYGO_MEASURED(battery_mv), PAYGO_MEASURED(battery_ma), PAYGO_MEASURED(panel_mv), PAYGO_MEASURED(panel_ma),
-        0, /* %e */                 PAYGO_MEASURED(load_ma),    0, /* %g */               PAYGO_MEASURED(temperature_dc),
-    };
-    const paygo_measured *measured = &firmware->charger.measured;
-    if (mark == 'e') {
-        return (int32_t)measured->panel_mv * measured->panel_ma / 1000; /* mW */
-    }
-    if (mark == 'g') {
-        return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
-    }
-    if (mark == 'i') {
-        return event->value;
-    }
-    return paygo_charger_number(measured, paygo_flash_byte(&places[mark - 'a']));
-}
+#define SERIAL "\x80"
+#define BATTERY_VOLTS "\x81"
+#define BATTERY_AMPERES "\x82" /* out of the battery */
+#define PANEL_VOLTS "\x83"
+#define PANEL_AMPERES "\x84"
+#define PANEL_WATTS "\x85"
+#define LOAD_AMPERES "\x86"
+#define CELSIUS "\x87"
+#define STATE_OF_CHARGE "\x88"
+#define EVENT_VALUE "\x89"
+#define LAST_COUNT "\x8a"
+#define WRONG_ENTRIES "\x8b"
+#define THIS_START "\x8c"
+#define CLOCK "\x8d"
+#define CREDIT "\x8e"
+#define ANSWER_SECONDS "\x8f" /* of credit, or to wait */
+#define CAPACITY "\x90"
+#define EVENT_START "\x91"
+#define EVENT_NUMBER "\x92" /* or how many are listed */
+#define PLUS "\x93"
+#define WRONG_FIELD "\x94"
+#define SWITCH "\x95"
+#define ON_OR_OFF "\x96" /* the output */
+#define IS_ON "\x97"     /* the same, true or false */
+#define CHARGES "\x98"
+#define UNLOCKED "\x99"
+#define ALERT "\x9a"
+#define RAISED "\x9b"
+#define UNIT "\x9c"
+#define CHEMISTRY "\x9d"
+#define STAGE "\x9e"
+#define BOARD "\x9f"
+#define CREDIT_MEMBER "\xa0"
 
-/* %A ... %I, without %E and %F. */
-static uint32_t number(const paygo_firmware *firmware, const paygo_event *event, char mark)
-{
-    const paygo_unit *unit = &firmware->live.unit;
-    switch (mark) {
-    case 'A':
-        return unit->window.count;
-    case 'B':
-        return unit->wrong_entries;
-    case 'C':
-        return firmware->live.boot;
-    case 'D':
-        return unit->clock;
-    case 'G':
-        return firmware->live.capacity_ah;
-    case 'H':
-        return event->boot;
-    default:
-        return event->seq;
-    }
-}
+/* Words, in their order: what lines hold most, the names of commands (commands.h), and what else lines share. */
+#define NEXT "\xa2"
+#define IS "\xa3"
+#define VOLTAGE_IS "\xa4"
+#define CURRENT_IS "\xa5"
+#define PANEL "\xa6"
+#define SETUP "\xa7"
+#define TOKEN "\xa8"
+#define STATUS "\xa9"
+#define LOAD "\xaa"
+#define ACK "\xab"
+#define BATTERY "\xac"
+#define INFO "\xad"
+#define TELEMETRY "\xae"
+#define ALERTS "\xaf"
+#define LOG "\xb0"
+#define INVALID "\xb1"
+#define DISABLED "\xb2"
+#define ERROR "\xb3"
+#define BATTERY_NAME "\xb4"
+#define OVERVOLTAGE "\xb5"
+#define TEMPERATURE "\xb6"
+#define FAULT "\xb7"
 
-const char *paygo_switch_name(paygo_switch position)
-{
-    return paygo_text_word(PAYGO_IN_FLASH("AUTO\0ON\0OFF"), (uint8_t)position);
-}
-
-const char *paygo_chemistry_name(uint8_t chemistry)
-{
-    return paygo_text_word(PAYGO_IN_FLASH("FLOODED\0AGM\0GEL\0LFP"), chemistry);
-}
-
-/* %0 ... %<, in flash. */
-static const char *word(const paygo_firmware *firmware, const paygo_event *event, char mark)
-{
-    const char *words = PAYGO_IN_FLASH("false\0true");
-    uint8_t place;
-    switch (mark) {
-    case '0':
-        words = PAYGO_IN_FLASH("\0+");
-        place = firmware->setup_plus;
-        break;
-    case '1':
-        return firmware->wrong_field;
-    case '2':
-        return paygo_switch_name((paygo_switch)firmware->live.load_switch);
-    case '3':
-        words = PAYGO_IN_FLASH("OFF\0ON");
-        place = paygo_firmware_output(firmware);
-        break;
-    case '4':
-        place = paygo_firmware_output(firmware);
-        break;
-    case '5':
-        place = firmware->charger.law.charge != 0;
-        break;
-    case '6':
-        place = firmware->live.unit.unlocked;
-        break;
-    case '7':
-        return paygo_alert_name((paygo_alert)event->alert);
-    case '8':
-        words = PAYGO_IN_FLASH("CLEARED\0RAISED");
-        place = event->raised;
-        break;
-    case '9':
-        return paygo_alert_unit((paygo_alert)event->alert);
-    case ':':
-        return paygo_chemistry_name(firmware->live.chemistry);
-    case ';':
-        words = PAYGO_IN_FLASH("BULK\0ABSORPTION\0FLOAT\0EQUALISE");
-        place = (uint8_t)firmware->charger.law.stage;
-        break;
-    default:
-        words = PAYGO_IN_FLASH("legacy\0protected");
-        place = firmware->charger.board;
-        break;
-    }
-    return paygo_text_word(words, place);
-}
-
-static void say_mark(const paygo_firmware *firmware, const paygo_event *event, char mark, paygo_text *text)
-{
-    if (mark == 'S') {
-        paygo_text_string(text, firmware->factory.serial);
-    } else if (mark >= 'a') {
-        const uint8_t decimals = mark == 'i' ? 0 : mark == 'h' ? 1 : 3;
-        paygo_text_signed(text, reading(firmware, event, mark), decimals, mark == 'b');
-    } else if (mark == 'E' || mark == 'F') {
-        const paygo_seconds *seconds = mark == 'E' ? &firmware->live.unit.credit : &firmware->answer_seconds;
-        paygo_text_number(text, seconds->low, seconds->high);
-    } else if (mark >= 'A') {
-        paygo_text_number(text, number(firmware, event, mark), 0);
-    } else {
-        paygo_text_flash(text, word(firmware, event, mark));
-    }
-}
-
-static void say_line(const paygo_firmware *firmware, const paygo_event *event, const char *line, paygo_text *text)
-{
-    char character = paygo_flash_char(line);
-    while (character != '\0') {
-        if (character == MARK) {
-            line++;
-            say_mark(firmware, event, paygo_flash_char(line), text);
-        } else {
-            paygo_text_char(text, character);
-        }
-        line++;
-        character = paygo_flash_char(line);
-    }
-}
-
-/* What each reply begins with, by its paygo_reply, and behind them what some of them begin with in other cases. */
-#define LINES \
-    "\0INVALID\0SETUP%0;OK\0TOKEN;VALID;%F\0STATUS;ACTIVE;%E\0" TELEMETRY "\0LOAD;%2;%3\0ALERTS;%I\0LOG;%I\0" \
-    "INFO;%S;" PAYGO_FIRMWARE_MODEL ";%<;" PAYGO_FIRMWARE_VERSION ";%A;%C\0ACK;%H;%I\0BATTERY;%:;%G\0" \
-    "ALERT;%7;%8;%i;%9;%H;%I\0" \
-    "SETUP%0;ERROR;%1\0BATTERY;ERROR;%1\0ACK;UNKNOWN\0STATUS;PAYG_DISABLED\0STATUS;INACTIVE\0" \
-    "TOKEN;WAIT;%F\0TOKEN;INVALID\0TOKEN;ALREADY_USED\0TOKEN;PAYG_DISABLED"
+static const char words[] PAYGO_FLASH =
+    "SETUP+\0,\"\0\":\0_voltage\":\0_current\":\0,\"panel\0"
+    "SETUP\0TOKEN\0STATUS\0LOAD\0ACK\0BATTERY\0INFO\0TELEMETRY\0ALERTS\0LOG\0"
+    "INVALID\0PAYG_DISABLED\0;ERROR;" WRONG_FIELD "\0BATTERY_\0OVERVOLTAGE\0TEMPERATURE\0_FAULT\0"
+    /* in the order of their values */
+    "OFF\0ON\0" "false\0true\0" "\0+\0" "CLEARED\0RAISED\0" "AUTO\0ON\0OFF\0" "FLOODED\0AGM\0GEL\0LFP\0"
+    "BULK\0ABSORPTION\0FLOAT\0EQUALISE\0" "legacy\0protected\0"
+    NEXT "active_seconds_left" IS CREDIT "\0\0"
+    "\0serial\0starting_code\0key\0count\0divider\0restricted\0test_code\0windows\0storage\0provisioned\0chemistry\0"
+    "capacity\0board\0alert\0log\0"
+    BATTERY_NAME OVERVOLTAGE "\0" BATTERY_NAME "UNDERVOLTAGE\0STORAGE" FAULT "\0CLOCK_TAMPER\0PANEL_" OVERVOLTAGE "\0OUTPUT_"
+    OVERVOLTAGE "\0" BATTERY_NAME "DISCONNECTED\0OVERCURRENT\0SHORT_CIRCUIT\0OVER" TEMPERATURE "\0UNDER" TEMPERATURE "\0"
+    "CHARGER" FAULT "\0SENSOR" FAULT "\0" BATTERY_NAME "REPLACED\0" BATTERY_NAME "REFUSED\0"
+    "mV\0mV\0" "1\0s\0mV\0mV\0mV\0mA\0mA\0" "C\0" "C\0mA\0mV\0" "Ah\0" "Ah\0"
+    /* what each reply is, by its paygo_reply, */
+    INVALID "\0"
+    SETUP PLUS ";OK\0"
+    TOKEN ";VALID;" ANSWER_SECONDS "\0"
+    STATUS ";ACTIVE;" CREDIT "\0"
+    TELEMETRY ";{\"serial_number" IS "\"" SERIAL "\"" NEXT "data" IS "{\"battery" VOLTAGE_IS BATTERY_VOLTS
+    NEXT "battery" CURRENT_IS BATTERY_AMPERES PANEL VOLTAGE_IS PANEL_VOLTS PANEL CURRENT_IS PANEL_AMPERES
+    PANEL "_power" IS PANEL_WATTS NEXT "load" CURRENT_IS LOAD_AMPERES NEXT "temperature" IS CELSIUS "00"
+    NEXT "state_of_charge" IS STATE_OF_CHARGE NEXT "output" IS IS_ON NEXT "charging" IS CHARGES
+    NEXT "charge_stage" IS "\"" STAGE "\"" NEXT "load_switch" IS "\"" SWITCH "\"" NEXT "payg_disabled" IS UNLOCKED
+    CREDIT_MEMBER NEXT "token_count" IS LAST_COUNT NEXT "wrong_entries" IS WRONG_ENTRIES NEXT "boot" IS THIS_START
+    NEXT "clock" IS CLOCK NEXT "firmware_version" IS "\"" PAYGO_FIRMWARE_VERSION "\"}}\0"
+    LOAD ";" SWITCH ";" ON_OR_OFF "\0"
+    ALERTS ";" EVENT_NUMBER "\0"
+    LOG ";" EVENT_NUMBER "\0"
+    INFO ";" SERIAL ";" PAYGO_FIRMWARE_MODEL ";" BOARD ";" PAYGO_FIRMWARE_VERSION ";" LAST_COUNT ";" THIS_START "\0"
+    ACK ";" EVENT_START ";" EVENT_NUMBER "\0"
+    BATTERY ";" CHEMISTRY ";" CAPACITY "\0"
+    "ALERT;" ALERT ";" RAISED ";" EVENT_VALUE ";" UNIT ";" EVENT_START ";" EVENT_NUMBER "\0"
+    /* and what some of them are in other cases, */
+    SETUP PLUS ERROR "\0"
+    BATTERY ERROR "\0"
+    ACK ";UNKNOWN\0"
+    STATUS ";" DISABLED "\0"
+    STATUS ";INACTIVE\0"
+    TOKEN ";WAIT;" ANSWER_SECONDS "\0"
+    TOKEN ";" INVALID "\0"
+    TOKEN ";ALREADY_USED\0"
+    TOKEN ";" DISABLED "\0"
+    /* and each alert or event that is listed. */
+    ";" ALERT "," EVENT_VALUE "," UNIT "\0"
+    ";" EVENT_NUMBER "," ALERT "," RAISED "," EVENT_VALUE "," UNIT "," EVENT_START;
 
 enum {
-    SETUP_ERROR = PAYGO_REPLY_EVENT + 1,
+    REPLY_LINES = PAYGO_WORDS_OF_LINES - 1, /* there is none for PAYGO_REPLY_NONE */
+    SETUP_ERROR = REPLY_LINES + PAYGO_REPLY_EVENT + 1,
     BATTERY_ERROR,
-    UNKNOWN,
-    DISABLED,
-    INACTIVE,
+    ACK_UNKNOWN,
+    STATUS_DISABLED,
+    STATUS_INACTIVE,
     TOKEN_WAIT,
     TOKEN_INVALID,
     TOKEN_USED,
-    TOKEN_DISABLED
+    TOKEN_DISABLED,
+    EACH_ALERT,
+    EACH_EVENT
 };
+
+/* How a fact is said. */
+enum {
+    TEXT,
+    NUMBER_8,
+    NUMBER_16,
+    NUMBER_32,
+    SECONDS,
+    THOUSANDTHS, /* of what is measured */
+    TURNED_THOUSANDTHS,
+    TENTHS,
+    POWER,
+    PERMILLE,
+    VALUE
+    /* beyond: as one of the words from there on */
+};
+
+/* Where it is in a paygo_firmware, or of what is measured its place there. A word's number is a byte; 0: the output. */
+typedef struct {
+    uint16_t at;
+    uint8_t as;
+} fact;
+
+#define AT(member) offsetof(paygo_firmware, member)
+
+static const fact facts[] PAYGO_FLASH = {
+    {AT(factory.serial), TEXT},
+    {PAYGO_MEASURED(battery_mv), THOUSANDTHS},
+    {PAYGO_MEASURED(battery_ma), TURNED_THOUSANDTHS},
+    {PAYGO_MEASURED(panel_mv), THOUSANDTHS},
+    {PAYGO_MEASURED(panel_ma), THOUSANDTHS},
+    {0, POWER},
+    {PAYGO_MEASURED(load_ma), THOUSANDTHS},
+    {PAYGO_MEASURED(temperature_dc), TENTHS},
+    {0, PERMILLE},
+    {0, VALUE},
+    {AT(live.unit.window.count), NUMBER_16},
+    {AT(live.unit.wrong_entries), NUMBER_8},
+    {AT(live.boot), NUMBER_32},
+    {AT(live.unit.clock), NUMBER_32},
+    {AT(live.unit.credit), SECONDS},
+    {AT(answer_seconds), SECONDS},
+    {AT(live.capacity_ah), NUMBER_16},
+    {AT(event.boot), NUMBER_32},
+    {AT(event.seq), NUMBER_32},
+    {AT(setup_plus), PAYGO_WORDS_OF_PLUS},
+    {AT(wrong_field), PAYGO_WORDS_OF_FIELDS},
+    {AT(live.load_switch), PAYGO_WORDS_OF_SWITCH},
+    {0, PAYGO_WORDS_OF_OUTPUT},
+    {0, PAYGO_WORDS_OF_TRUTH},
+    {AT(charger.law.charge), PAYGO_WORDS_OF_TRUTH},
+    {AT(live.unit.unlocked), PAYGO_WORDS_OF_TRUTH},
+    {AT(event.alert), PAYGO_WORDS_OF_ALERTS},
+    {AT(event.raised), PAYGO_WORDS_OF_RAISED},
+    {AT(event.alert), PAYGO_WORDS_OF_UNITS},
+    {AT(live.chemistry), PAYGO_WORDS_OF_CHEMISTRY},
+    {AT(charger.law.stage), PAYGO_WORDS_OF_STAGE},
+    {AT(charger.board), PAYGO_WORDS_OF_BOARD},
+    {AT(live.unit.unlocked), PAYGO_WORDS_OF_CREDIT},
+};
+
+const char *paygo_word(uint8_t place)
+{
+    const char *word = words;
+    for (; place > 0; word++) {
+        if (paygo_flash_char(word) == '\0') {
+            place--;
+        }
+    }
+    return word;
+}
+
+/* As a whole number. */
+static int32_t reading(const paygo_firmware *firmware, uint8_t as, uint8_t place)
+{
+    const paygo_measured *measured = &firmware->charger.measured;
+    switch (as) {
+    case POWER:
+        return (int32_t)measured->panel_mv * measured->panel_ma / 1000; /* mW */
+    case PERMILLE:
+        return paygo_gauge_permille(&firmware->gauge, firmware->charger.capacity_ah);
+    case VALUE:
+        return firmware->event.value;
+    default:
+        return paygo_charger_number(measured, place);
+    }
+}
+
+/* Says a fact, or returns the word that says it; 0, which is in no line: it is said. */
+static uint8_t say_fact(const paygo_firmware *firmware, const fact *told, paygo_text *text)
+{
+    const uint16_t at = paygo_flash_word(&told->at);
+    const uint8_t as = paygo_flash_byte(&told->as);
+    const void *from = (const uint8_t *)firmware + at;
+    const uint8_t byte = *(const uint8_t *)from;
+    if (as == PAYGO_WORDS_OF_TRUTH || as == PAYGO_WORDS_OF_OUTPUT) {
+        return (uint8_t)(as + (at == 0 ? paygo_firmware_output(firmware) : byte != 0));
+    }
+    if (as > VALUE) {
+        return (uint8_t)(as + byte);
+    }
+    if (as >= THOUSANDTHS) {
+        const uint8_t decimals = as == VALUE ? 0 : as == TENTHS ? 1 : 3;
+        paygo_text_signed(text, reading(firmware, as, (uint8_t)at), decimals, as == TURNED_THOUSANDTHS);
+    } else if (as == TEXT) {
+        paygo_text_string(text, from);
+    } else {
+        const uint16_t high = as == SECONDS ? ((const paygo_seconds *)from)->high : 0;
+        const uint32_t low = as == NUMBER_8 ? byte : as == NUMBER_16 ? *(const uint16_t *)from : *(const uint32_t *)from;
+        paygo_text_number(text, low, high, 0);
+    }
+    return 0;
+}
+
+static void say_line(const paygo_firmware *firmware, uint8_t place, paygo_text *text)
+{
+    const char *rest[DEEPEST];
+    const char *line = paygo_word(place);
+    uint8_t depth = 0;
+    while (!text->cut) {
+        const uint8_t character = (uint8_t)paygo_flash_char(line);
+        line++;
+        if (character == '\0') {
+            if (depth == 0) {
+                return;
+            }
+            depth--;
+            line = rest[depth];
+        } else if (character < FACTS) {
+            paygo_text_char(text, (char)character);
+        } else {
+            const uint8_t word = character < WORDS ? say_fact(firmware, &facts[character - FACTS], text)
+                                                   : (uint8_t)(character - WORDS);
+            if (word != 0) {
+                rest[depth] = line;
+                depth++;
+                line = paygo_word(word);
+            }
+        }
+    }
+}
 
 /* H11. */
 static uint8_t token_line(const paygo_firmware *firmware)
@@ -197,99 +285,77 @@ static uint8_t token_line(const paygo_firmware *firmware)
     if (firmware->answer_type == PAYGO_ALREADY_USED) {
         return TOKEN_USED;
     }
-    if (firmware->live.unit.unlocked) {
-        return TOKEN_DISABLED;
-    }
-    return PAYGO_REPLY_TOKEN;
+    return firmware->live.unit.unlocked ? TOKEN_DISABLED : REPLY_LINES + PAYGO_REPLY_TOKEN;
 }
 
-/* Which of the lines firmware->reply begins with. */
+/* What firmware->reply is. */
 static uint8_t line_of(const paygo_firmware *firmware)
 {
-    uint8_t place = (uint8_t)firmware->reply;
+    const uint8_t line = (uint8_t)(REPLY_LINES + firmware->reply);
     switch (firmware->reply) {
     case PAYGO_REPLY_TOKEN:
-        place = token_line(firmware);
-        break;
+        return token_line(firmware);
     case PAYGO_REPLY_SETUP: /* H10, H14 */
-        if (firmware->wrong_field != NULL) {
-            place = SETUP_ERROR;
-        }
-        break;
+        return firmware->wrong_field != 0 ? SETUP_ERROR : line;
     case PAYGO_REPLY_BATTERY: /* H28 */
-        if (firmware->wrong_field != NULL) {
-            place = BATTERY_ERROR;
-        }
-        break;
+        return firmware->wrong_field != 0 ? BATTERY_ERROR : line;
     case PAYGO_REPLY_ACKNOWLEDGE: /* H21 */
-        if (firmware->event.seq == 0) {
-            place = UNKNOWN;
-        }
-        break;
+        return firmware->event.seq == 0 ? ACK_UNKNOWN : line;
     case PAYGO_REPLY_STATUS: /* H13 */
         if (firmware->live.unit.unlocked) {
-            place = DISABLED;
-        } else if (!paygo_unit_active(&firmware->live.unit)) {
-            place = INACTIVE;
+            return STATUS_DISABLED;
         }
-        break;
+        return paygo_unit_active(&firmware->live.unit) ? line : STATUS_INACTIVE;
     default:
-        break;
+        return line;
     }
-    return place;
 }
 
 /* Of alerts and of events there are no more. */
 #define LISTED_MOST PAYGO_ALERTS
 typedef char all_listed[PAYGO_EVENTS <= LISTED_MOST ? 1 : -1];
 
-/* The i-th alert, if it is active, or the i-th event of the log, if it can be read. */
-static bool listed(const paygo_firmware *firmware, const paygo_reader *storage, uint8_t i, paygo_event *event)
+/*
+ * Counts the active alerts, or the events of the log that can be read, and says each if there is a line for that. Each
+ * stands in firmware->event, which nothing else needs while one of these replies is said.
+ */
+static uint8_t list(paygo_firmware *firmware, const paygo_reader *storage, uint8_t line, paygo_text *text)
 {
-    const uint32_t seq = paygo_firmware_before_log(firmware) + i + 1U;
-    if (firmware->reply == PAYGO_REPLY_LOG) {
-        return seq <= firmware->live.event_seq && paygo_storage_event(storage, seq, event);
-    }
-    event->alert = i;
-    event->value = paygo_alert_value(firmware, (paygo_alert)i);
-    return paygo_firmware_alert(firmware, (paygo_alert)i);
-}
-
-/* Counts the active alerts, or the events of the log, and says each if there is a line for that. Each stands in `event`. */
-static uint8_t list(const paygo_firmware *firmware, const paygo_reader *storage, const char *line, paygo_event *event,
-                    paygo_text *text)
-{
+    uint32_t seq = firmware->live.event_seq - PAYGO_EVENTS; /* below 0 if there are fewer; none is number 0 */
+    paygo_event *event = &firmware->event;
     uint8_t count = 0;
     uint8_t i;
     for (i = 0; i < LISTED_MOST; i++) {
-        if (listed(firmware, storage, i, event)) {
+        bool listed;
+        if (firmware->reply == PAYGO_REPLY_LOG) {
+            seq++;
+            listed = seq <= firmware->live.event_seq && paygo_storage_event(storage, seq, event);
+        } else {
+            event->alert = i;
+            event->value = paygo_alert_value(firmware, (paygo_alert)i);
+            listed = paygo_firmware_alert(firmware, (paygo_alert)i);
+        }
+        if (listed) {
             count++;
-            if (line != NULL) {
-                say_line(firmware, event, line, text);
+            if (line != 0) {
+                say_line(firmware, line, text);
             }
         }
     }
     return count;
 }
 
-void paygo_say(const paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
+void paygo_say(paygo_firmware *firmware, const paygo_reader *storage, paygo_text *text)
 {
-    const char *each = firmware->reply == PAYGO_REPLY_LOG      ? PAYGO_IN_FLASH(";%I,%7,%8,%i,%9,%H")
-                       : firmware->reply == PAYGO_REPLY_ALERTS ? PAYGO_IN_FLASH(";%7,%i,%9") : NULL;
-    paygo_event event = firmware->event;
-    if (each != NULL) {
-        event.seq = list(firmware, storage, NULL, &event, text);
+    const uint8_t each = firmware->reply == PAYGO_REPLY_LOG      ? EACH_EVENT
+                         : firmware->reply == PAYGO_REPLY_ALERTS ? EACH_ALERT : 0;
+    if (each != 0) {
+        firmware->event.seq = list(firmware, storage, 0, text);
     }
     paygo_text_begin(text);
-    say_line(firmware, &event, paygo_text_word(PAYGO_IN_FLASH(LINES), line_of(firmware)), text);
-    if (firmware->reply == PAYGO_REPLY_TELEMETRY) {
-        if (!firmware->live.unit.unlocked) {
-            say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_CREDIT), text);
-        }
-        say_line(firmware, &event, PAYGO_IN_FLASH(TELEMETRY_END), text);
-    }
-    if (each != NULL) {
-        (void)list(firmware, storage, each, &event, text);
+    say_line(firmware, line_of(firmware), text);
+    if (each != 0) {
+        (void)list(firmware, storage, each, text);
     }
     paygo_text_end(text, firmware->console.checked);
 }

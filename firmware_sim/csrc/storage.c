@@ -176,7 +176,7 @@ static bool pass_record(pass *record, paygo_record_kind kind, void *of)
     do {
         const uint8_t at = paygo_flash_byte(&next->at);
         uint8_t *bytes = (uint8_t *)of + at;
-        uint32_t check = ~record->crc;
+        uint32_t check;
         uint8_t other = at;
         uint8_t size, i;
         what = paygo_flash_byte(&next->bytes);
@@ -190,6 +190,7 @@ static bool pass_record(pass *record, paygo_record_kind kind, void *of)
         } else if (what == CONSTANT) {
             bytes = &other;
         } else if (what == CHECK) {
+            check = ~record->crc;
             bytes = (uint8_t *)&check;
         }
         for (i = 0; i < size; i++) {

@@ -10,34 +10,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The caller gives room, what to skip and the check so far (PAYGO_TEXT_CRC at first), and takes what came of it. */
+/* The caller gives room and what to skip, and takes what came of it. */
 typedef struct {
     char *bytes;
     uint8_t size;
     uint8_t length;  /* of this piece */
     uint16_t skip;   /* characters that were said before */
-    uint16_t crc;    /* over the line's characters up to the end of this piece (H6) */
+    uint16_t crc;    /* over the line's characters (H6) */
     bool cut;        /* there is more than fitted */
 } paygo_text;
-
-#define PAYGO_TEXT_CRC 0xffffU
 
 void paygo_text_char(paygo_text *text, char character);
 void paygo_text_string(paygo_text *text, const char *string);
 
-/* A text of PAYGO_IN_FLASH. */
-void paygo_text_flash(paygo_text *text, const char *string);
+/* A number of 48 bits, in its two parts, with its last 0 to 3 digits behind a point: 12702 with three as 12.702. */
+void paygo_text_number(paygo_text *text, uint32_t low, uint16_t high, uint8_t decimals);
 
-/* Of words that follow each other in flash, each with a NUL behind it, the one at this place. */
-const char *paygo_text_word(const char *words, uint8_t place);
-
-/* A number of 48 bits, in its two parts. */
-void paygo_text_number(paygo_text *text, uint32_t low, uint16_t high);
-
-/* A number with its last 0 to 3 digits behind a point, 12702 with three of them as 12.702; or its negative. */
+/* The same with a sign, or its negative. */
 void paygo_text_signed(paygo_text *text, int32_t number, uint8_t decimals, bool negated);
 
-/* The "#" that a line begins with. */
+/* The "#" that a line begins with: nothing of it was built yet. */
 void paygo_text_begin(paygo_text *text);
 
 /* The check, when wanted (H6), and CR LF (H3). */

@@ -32,7 +32,8 @@ AVR_STACK = 672
 AVR_SMALL = (
     *("-mrelax", "-mcall-prologues", "-mstrict-X", "-fshort-enums"),
     *("-fno-tree-switch-conversion", "-fno-move-loop-invariants", "-fno-inline-functions-called-once"),
-    *("-fira-algorithm=priority", "-fno-tree-vrp", "-fno-tree-dominator-opts", "-fno-ipa-sra", "-fno-tree-reassoc"),
+    *("-fira-algorithm=priority", "-fno-tree-vrp", "-fno-tree-dominator-opts", "-fno-ipa-sra"),
+    *("-fno-ssa-phiopt", "-fno-tree-reassoc"),
     *("--param", "large-stack-frame=24", "--param", "large-stack-frame-growth=50"),
 )
 """What makes its programs smaller."""

@@ -1,6 +1,6 @@
 /*
  * Constants stay in flash on chips that would otherwise hold a copy of them in RAM (AVR). What points to such a constant
- * is for the functions below only, and for the firmware's paygo_text_flash.
+ * is for the functions below only, and for the firmware's paygo_word.
  */
 #ifndef PAYGO_FLASH_H
 #define PAYGO_FLASH_H

@@ -92,12 +92,11 @@ static void acknowledge(unit *one)
     const char *event = strstr(one->said, "#ALERT;");
     while (event != NULL) {
         unsigned long boot, seq;
-        char code[32], line[64];
-        uint8_t alert;
-        CHECK(sscanf(event, "#ALERT;%31[^;];%*[^;];%*d;%*[^;];%lu;%lu", code, &boot, &seq) == 3);
-        for (alert = 0; alert < PAYGO_ALERTS; alert++) {
-            one->events[alert] += strcmp(paygo_alert_name((paygo_alert)alert), code) == 0 ? 1U : 0U;
-        }
+        char line[64];
+        paygo_event told;
+        CHECK(sscanf(event, "#ALERT;%*[^;];%*[^;];%*d;%*[^;];%lu;%lu", &boot, &seq) == 2);
+        CHECK(paygo_storage_event(&one->inputs.storage, (uint32_t)seq, &told) && told.boot == boot);
+        one->events[told.alert]++;
         (void)snprintf(line, sizeof line, "#ACK;%lu;%lu\n", boot, seq);
         event = strstr(ask(one, line), "#ALERT;");
     }

@@ -213,15 +213,13 @@ static void a_line_is_the_same_in_pieces(void)
     char bytes[4];
     char whole[16];
     uint16_t said = 0;
-    paygo_text text = {NULL, 3, 0, 0, PAYGO_TEXT_CRC, true};
+    paygo_text text = {NULL, 3, 0, 0, 0, true};
     text.bytes = bytes;
     bytes[3] = '!';
     while (text.cut) {
-        text.cut = false;
-        text.length = 0;
         text.skip = said;
         paygo_text_begin(&text);
-        paygo_text_flash(&text, "STATUS");
+        paygo_text_string(&text, "STATUS");
         paygo_text_char(&text, ';');
         paygo_text_end(&text, true);
         CHECK(text.length > 0 && text.length <= 3 && bytes[3] == '!');

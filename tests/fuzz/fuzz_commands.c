@@ -25,15 +25,13 @@ static void check_outputs(const paygo_outputs *outputs)
 #define REPLY_MOST 1024U
 
 /* The reply in pieces of so many characters. */
-static uint16_t say(const paygo_firmware *firmware, const paygo_reader *storage, char said[REPLY_MOST], uint8_t size)
+static uint16_t say(paygo_firmware *firmware, const paygo_reader *storage, char said[REPLY_MOST], uint8_t size)
 {
-    paygo_text part = {NULL, size, 0, 0, PAYGO_TEXT_CRC, true};
+    paygo_text part = {NULL, size, 0, 0, 0, true};
     uint16_t at = 0;
     while (part.cut) {
         require(at + size < REPLY_MOST);
-        part.cut = false;
         part.bytes = said + at;
-        part.length = 0;
         part.skip = at;
         paygo_say(firmware, storage, &part);
         at = (uint16_t)(at + part.length);
@@ -43,7 +41,7 @@ static uint16_t say(const paygo_firmware *firmware, const paygo_reader *storage,
 }
 
 /* A reply is one whole line, no NUL and never the key; and in small pieces it is the same. */
-static void check_reply(const paygo_firmware *firmware, const paygo_reader *storage)
+static void check_reply(paygo_firmware *firmware, const paygo_reader *storage)
 {
     char said[REPLY_MOST], again[REPLY_MOST];
     const uint16_t length = say(firmware, storage, said, 200);
@@ -107,7 +105,7 @@ static void check_alerts(const paygo_firmware *firmware)
     uint8_t i;
     for (i = 0; i < PAYGO_ALERTS; i++) {
         const paygo_alert alert = (paygo_alert)i;
-        require(strlen(paygo_alert_name(alert)) > 0 && strlen(paygo_alert_unit(alert)) > 0);
+        require(*paygo_word((uint8_t)(PAYGO_WORDS_OF_ALERTS + i)) != 0 && *paygo_word((uint8_t)(PAYGO_WORDS_OF_UNITS + i)) != 0);
         require(paygo_firmware_alert(firmware, alert) == ((paygo_firmware_alerts(firmware) >> i & 1U) != 0));
         if (alert == PAYGO_ALERT_STORAGE_FAULT) {
             require(paygo_alert_value(firmware, alert) == 1);
@@ -115,13 +113,12 @@ static void check_alerts(const paygo_firmware *firmware)
         }
     }
     for (i = 0; i < PAYGO_CHEMISTRIES; i++) {
-        require(strlen(paygo_chemistry_name(i)) > 0);
+        require(*paygo_word((uint8_t)(PAYGO_WORDS_OF_CHEMISTRY + i)) != 0);
         require(i == PAYGO_LFP || paygo_charger_fits(&firmware->charger, i));
     }
     for (i = PAYGO_SWITCH_AUTO; i <= PAYGO_SWITCH_OFF; i++) {
-        require(strlen(paygo_switch_name((paygo_switch)i)) > 0);
+        require(*paygo_word((uint8_t)(PAYGO_WORDS_OF_SWITCH + i)) != 0);
     }
-    require(firmware->live.event_seq - paygo_firmware_before_log(firmware) <= PAYGO_EVENTS);
     require(!paygo_firmware_output(firmware) || paygo_unit_active(&firmware->live.unit) || firmware->test_s > 0);
     require(!paygo_firmware_output(firmware) || !paygo_firmware_alert(firmware, PAYGO_ALERT_BATTERY_OVERVOLTAGE));
 }
@@ -130,8 +127,8 @@ static void check_alerts(const paygo_firmware *firmware)
 static void check_replies(paygo_firmware *firmware, const paygo_reader *storage)
 {
     uint8_t reply;
-    const bool has_event = paygo_firmware_oldest_event(firmware, storage, &firmware->event);
     for (reply = PAYGO_REPLY_INVALID; reply <= PAYGO_REPLY_EVENT; reply++) {
+        const bool has_event = paygo_firmware_oldest_event(firmware, storage, &firmware->event);
         if (reply != PAYGO_REPLY_EVENT || has_event) {
             firmware->reply = (paygo_reply)reply;
             check_reply(firmware, storage);
@@ -154,7 +151,7 @@ static void check_entry(board *unit, const char *digits, size_t length, paygo_in
     if (unit->firmware.storage == PAYGO_STORAGE_READY) {
         const uint8_t chemistry = (uint8_t)(length % PAYGO_CHEMISTRIES);
         paygo_firmware_battery(&unit->firmware, &inputs->storage, chemistry, 40);
-        require(unit->firmware.saving == (unit->firmware.wrong_field == NULL));
+        require(unit->firmware.saving == (unit->firmware.wrong_field == PAYGO_WRONG_NOTHING));
         if (unit->firmware.saving) {
             finish(unit, inputs);
             require(unit->firmware.live.chemistry == chemistry && unit->firmware.charger.chemistry == chemistry);

@@ -46,6 +46,7 @@ static void check_crcs(const uint8_t *data, size_t size)
     require(length == 0 || (paygo_hex_value((char)bytes[0]) >= 0) ==
                                (bytes[0] != '\0' && strchr("0123456789ABCDEF", bytes[0]) != NULL));
     require(crc16 == check_of((const char *)bytes, length));
+    require(paygo_hex_value(paygo_crc16_digit(crc16)) == crc16 >> 12);
     bytes[length] = (uint8_t)(crc16 >> 8);
     bytes[length + 1U] = (uint8_t)(crc16 & 0xffU);
     require(paygo_crc16((const char *)bytes, (uint16_t)(length + 2U)) == 0);
@@ -55,7 +56,7 @@ static void check_crcs(const uint8_t *data, size_t size)
     }
     crc32 = paygo_crc32(bytes, (uint16_t)(length + 4U));
     if (length > 0) {
-        require(paygo_crc16((const char *)bytes, 1) == paygo_crc16_byte(PAYGO_TEXT_CRC, bytes[0]));
+        require(paygo_crc16((const char *)bytes, 1) == paygo_crc16_byte(UINT16_MAX, bytes[0]));
         require(paygo_crc32(bytes, 1) == ~paygo_crc32_byte(UINT32_MAX, bytes[0]));
     }
     require(crc32 == UINT32_C(0x2144df1c)); /* the residue of this CRC, whatever the bytes were */
@@ -96,7 +97,7 @@ static void check_round_trip(const paygo_console *heard)
     char line[PAYGO_LINE_MAX + 1U];
     char *fields[MOST_FIELDS];
     char sent[ROOM];
-    paygo_text text = {NULL, UINT8_MAX, 0, 0, PAYGO_TEXT_CRC, false};
+    paygo_text text = {NULL, UINT8_MAX, 0, 0, 0, false};
     paygo_console again;
     paygo_console_event event = PAYGO_CONSOLE_NOTHING;
     size_t separators = 0;
@@ -114,7 +115,7 @@ static void check_round_trip(const paygo_console *heard)
     }
     paygo_text_begin(&text);
     for (i = 0; i < count; i++) {
-        paygo_text_flash(&text, i > 0 ? ";" : "");
+        paygo_text_string(&text, i > 0 ? ";" : "");
         paygo_text_string(&text, fields[i]);
     }
     require(text.length == heard->length + 1U);
@@ -175,10 +176,10 @@ static void be_silent(paygo_console *console, model *line, uint16_t elapsed_ms)
 static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
 {
     paygo_text_begin(text);
-    paygo_text_flash(text, "N;");
-    paygo_text_number(text, number, 0);
+    paygo_text_string(text, "N;");
+    paygo_text_number(text, number, 0, 0);
     paygo_text_char(text, ',');
-    paygo_text_number(text, number % 1000U, 0);
+    paygo_text_number(text, number % 1000U, 0, 0);
     paygo_text_char(text, ',');
     paygo_text_signed(text, narrow, 0, false);
     paygo_text_char(text, ',');
@@ -186,8 +187,8 @@ static void say_numbers(paygo_text *text, uint32_t number, int32_t narrow)
     paygo_text_char(text, ',');
     paygo_text_signed(text, narrow, 3, true);
     paygo_text_string(text, "behind");
-    paygo_text_number(text, number, (uint16_t)(number >> 7));
-    paygo_text_flash(text, paygo_text_word("one\0\0flash", 2));
+    paygo_text_number(text, number, (uint16_t)(number >> 7), 0);
+    paygo_text_string(text, "end");
 }
 
 /* Numbers as snprintf writes them, in pieces of any size, of which nothing is touched beyond its end. */
@@ -196,14 +197,14 @@ static void check_numbers(uint32_t number, uint8_t size, bool check)
     char bytes[ROOM];
     char all[ROOM];
     char whole[ROOM];
-    paygo_text text = {NULL, size, 0, 0, PAYGO_TEXT_CRC, true};
+    paygo_text text = {NULL, size, 0, 0, 0, true};
     const int32_t narrow = (int32_t)(number & INT32_MAX) - (int32_t)(number >> 31 != 0 ? INT32_MAX : 0);
     const uint32_t magnitude = narrow < 0 ? UINT32_C(0) - (uint32_t)narrow : (uint32_t)narrow;
     uint16_t crc;
     uint16_t at = 0;
     int length;
     text.bytes = bytes;
-    length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehind%lluflash", (unsigned long)number,
+    length = snprintf(whole, sizeof whole, "#N;%lu,%u,%ld,%s%lu.%03u,%s%lu.%03ubehind%lluend", (unsigned long)number,
                       (unsigned)(number % 1000U), (long)narrow, narrow < 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
                       (unsigned)(magnitude % 1000U), narrow > 0 ? "-" : "", (unsigned long)(magnitude / 1000U),
                       (unsigned)(magnitude % 1000U), (unsigned long long)(uint16_t)(number >> 7) << 32 | number);
@@ -214,8 +215,6 @@ static void check_numbers(uint32_t number, uint8_t size, bool check)
     (void)snprintf(whole + length, sizeof whole - (size_t)length, "\r\n");
     while (text.cut) {
         memset(bytes, '!', sizeof bytes);
-        text.cut = false;
-        text.length = 0;
         text.skip = at;
         say_numbers(&text, number, narrow);
         paygo_text_end(&text, check);

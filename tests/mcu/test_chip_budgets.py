@@ -32,4 +32,4 @@ def test_a_unit_of_standard_tokens_fits_into_1_kb_with_its_stack(monkeypatch: py
     name, _, flash, ram, stack, *_ = importlib.import_module("port_size").line(AVR_STANDARD).split()
     assert name == "avr-standard"
     assert int(ram) + int(stack) <= 1024
-    assert 0 < int(flash) <= 21_100
+    assert 0 < int(flash) <= 20_480

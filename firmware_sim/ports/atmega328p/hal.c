@@ -236,9 +236,9 @@ static uint8_t unsure_ms; /* until it counts */
 /* Which key is down. One row at a time is pulled low, and with it the column of a key that is down. */
 static char key_down(void)
 {
-    static const char keys[12] PAYGO_FLASH = "*0#789456123";
-    const char *key_at = keys;
-    char found = '\0';
+    static const char keys[] PAYGO_FLASH = "\0*0#789456123";
+    uint8_t place = 0;
+    uint8_t found = 0;
     uint8_t row, column, columns, settle;
     for (row = 1U << 3; row > 0; row >>= 1) {
         DDRB = row;
@@ -247,14 +247,14 @@ static char key_down(void)
         }
         columns = (uint8_t)((PINB & 3U << 4) | ((unsigned)PIND << 4 & 1U << 6));
         for (column = 1U << 4; column <= 1U << 6; column = (uint8_t)(column << 1)) {
+            place++;
             if ((columns & column) == 0) {
-                found = paygo_flash_char(key_at);
+                found = place;
             }
-            key_at++;
         }
     }
     DDRB = 0;
-    return found;
+    return paygo_flash_char(&keys[found]);
 }
 
 static void begin_conversion(uint8_t channel)
