@@ -351,6 +351,20 @@ static void an_impossible_slot_is_none(void)
     }
 }
 
+/* A test activation that would be remembered for more than an hour, as no unit has stored it, is so for an hour. */
+static void an_impossible_test_is_forgotten_in_an_hour(void)
+{
+    static board unit;
+    uint8_t *slot;
+    ready_board(&unit);
+    slot = unit.image + PAYGO_SLOTS_AT + unit.firmware.journal.slot * PAYGO_SLOT_BYTES;
+    forge(slot, PAYGO_SLOT_BYTES - 4U, 43, 0xffff, 2);
+    power_on(&unit);
+    CHECK(unit.firmware.storage == PAYGO_STORAGE_READY);
+    CHECK(unit.firmware.live.tests[0] > 0 && unit.firmware.live.tests[0] <= PAYGO_TEST_HOUR_S);
+    CHECK(unit.firmware.live.tests[1] == 0);
+}
+
 static void there_is_no_alert_beyond_the_last(void)
 {
     static board unit;
@@ -963,6 +977,7 @@ int main(void)
     readings_at_the_ends_of_their_numbers_are_told();
     impossible_factory_data_make_a_unit_safe();
     an_impossible_slot_is_none();
+    an_impossible_test_is_forgotten_in_an_hour();
     there_is_no_alert_beyond_the_last();
     a_torn_write_leaves_the_state_before_it();
     a_slow_write_holds_everything_back();
