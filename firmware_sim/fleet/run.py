@@ -76,33 +76,22 @@ def run(
     """
     chunks = checked(plan).chunks()
     with _alone_in(directory):
-        return _run(plan, chunks, directory, workers, progress, cluster)
-
-
-def _run(
-    plan: Plan,
-    chunks: list[Any],
-    directory: Path,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-    cluster: str | None,
-) -> int:
-    _claim(plan, directory)
-    missing = [number for number in range(len(chunks)) if not _file(directory, "days", number).exists()]
-    done = len(chunks) - len(missing)
-    if cluster is None:
-        results = _results(plan, missing, workers or os.cpu_count() or 1)
-    else:
-        results = _on_cluster(plan, missing, cluster)
-    for number, (made, payers) in results:
-        write_whole(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
-        for name in (*TABLES[1:], TABLES[0]):  # the days come last: they say that all is there
-            write_whole(_file(directory, name, number), made[name])
-        done += 1
-        if progress is not None:
-            progress(done, len(chunks))
-    _write_units(plan, directory)
-    return len(missing)
+        _claim(plan, directory)
+        missing = [number for number in range(len(chunks)) if not _file(directory, "days", number).exists()]
+        done = len(chunks) - len(missing)
+        if cluster is None:
+            results = _results(plan, missing, workers or os.cpu_count() or 1)
+        else:
+            results = _on_cluster(plan, missing, cluster)
+        for number, (made, payers) in results:
+            write_whole(directory / f"payers-{number:05}.json", json.dumps(payers).encode())
+            for name in (*TABLES[1:], TABLES[0]):  # the days come last: they say that all is there
+                write_whole(_file(directory, name, number), made[name])
+            done += 1
+            if progress is not None:
+                progress(done, len(chunks))
+        _write_units(plan, directory)
+        return len(missing)
 
 
 def _results(plan: Plan, missing: list[int], workers: int) -> Iterator[tuple[int, Chunked]]:
